@@ -1,0 +1,351 @@
+"""One frozen ``Settings``, gathered from layers, each value knowing where it came from.
+
+First match wins: call argument, ``configure()``, ``CDAO_*`` environment, ``.flyte/cdao.toml``,
+``[tool.cdao]`` in pyproject.toml, Flyte's own ``.flyte/config.yaml``, default.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import yaml
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    PyprojectTomlConfigSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from cdao_sdk.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pydantic_core import ErrorDetails
+
+__all__ = ["Settings", "SettingsHolder", "SettingsWithSources", "gather", "holder"]
+
+ENV_PREFIX = "CDAO_"
+# Read by the script runtime inside a job, where no settings are.
+_RUNTIME_ENV = frozenset({"CDAO_OPT_ML"})
+
+_ROLE = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/[\w+=,.@\-/]{1,512}")
+_BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_FLYTE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._\-]{0,61}[A-Za-z0-9])?")
+
+
+def _matching(pattern: re.Pattern[str], rule: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(rule)
+        return value
+
+    return check
+
+
+Role = Annotated[
+    str,
+    AfterValidator(
+        _matching(_ROLE, "give the role's ARN: arn:aws:iam::<12-digit account>:role/<name>")
+    ),
+]
+Bucket = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            _BUCKET,
+            "give a bucket's name without 's3://' or a path: 3-63 of a-z, 0-9, '.' and '-'",
+        )
+    ),
+]
+Region = Annotated[
+    str, AfterValidator(_matching(_REGION, "give a region's code such as 'us-east-1'"))
+]
+FlyteName = Annotated[
+    str,
+    AfterValidator(_matching(_FLYTE_NAME, "use letters, digits, '.', '_' and '-' (≤ 63)")),
+]
+Url = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            re.compile(r"https?://[^\s/]+(/\S*)?"), "give a URL that begins http:// or https://"
+        )
+    ),
+]
+AdminEndpoint = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            re.compile(r"((https?|dns)://+)?[A-Za-z0-9.\-\[\]:]+(:\d+)?/?"),
+            "give https://host, dns:///host or host[:port]",
+        )
+    ),
+]
+
+
+class Settings(BaseSettings):
+    """What the SDK needs to know about its surroundings.
+
+    Each field can be given to ``configure()``, as ``CDAO_<FIELD>`` in the environment, or in a
+    ``[tool.cdao]`` table of pyproject.toml.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX)
+
+    admin_endpoint: AdminEndpoint | None = Field(
+        default=None, description="FlyteAdmin; unset: workflows run in this process."
+    )
+    insecure: bool = Field(default=False, description="Talk to FlyteAdmin without TLS.")
+    project: FlyteName = Field(default="flytesnacks", description="Flyte project.")
+    domain: FlyteName = Field(default="development", description="Flyte domain.")
+    sagemaker_role: Role | None = Field(
+        default=None, description="ARN of the role that SageMaker jobs assume."
+    )
+    default_bucket: Bucket | None = Field(
+        default=None, description="Bucket for code, inputs and outputs of jobs."
+    )
+    region: Region | None = Field(
+        default=None, description="AWS region; unset: AWS's own settings, then us-east-1."
+    )
+    sagemaker_backend: Literal["embedded", "aws"] = Field(
+        default="embedded",
+        description="Where a run in this process sends its jobs: the embedded SageMaker or AWS.",
+    )
+    endpoint_url: Url | None = Field(
+        default=None, description="AWS endpoint to use instead, such as `cdao local start` prints."
+    )
+    state_dir: Path = Field(
+        default=Path("~/.cdao/local"),
+        description="Where the embedded SageMaker keeps objects, jobs and logs.",
+    )
+    local_concurrency: int = Field(
+        default=0, ge=0, le=256, description="Jobs at once on the embedded SageMaker; 0: by cores."
+    )
+    poll_interval_seconds: float = Field(
+        default=5.0, gt=0, le=600, description="Seconds between two looks at jobs on AWS."
+    )
+    ui: Literal["auto", "widget", "html", "rich", "plain"] = Field(
+        default="auto", description="How progress is shown."
+    )
+    tags: dict[str, str] = Field(
+        default_factory=dict, description="Tags for every AWS resource that is made."
+    )
+
+    @property
+    def state_path(self) -> Path:
+        """``state_dir``, absolute, with ``~`` resolved."""
+        return self.state_dir.expanduser().absolute()
+
+    @property
+    def jobs_at_once(self) -> int:
+        """Jobs that the embedded SageMaker runs at once; by default at least four, for they wait
+        as often as they work."""
+        return self.local_concurrency or max(4, os.cpu_count() or 1)
+
+    @property
+    def region_name(self) -> str:
+        """The AWS region in force."""
+        aws = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return self.region or aws or "us-east-1"
+
+
+@dataclass(frozen=True)
+class SettingsWithSources:
+    """Settings, and for each field the layer that it came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+class _FlyteConfigSource(PydanticBaseSettingsSource):
+    """``admin.endpoint`` and ``admin.insecure`` of Flyte's own configuration file."""
+
+    def __init__(self, path: Path | None) -> None:
+        super().__init__(Settings)
+        self._path = path
+
+    def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:  # pyright: ignore[reportIncompatibleMethodOverride] # unused: __call__ reads the file whole
+        del field
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, object]:
+        if self._path is None or not self._path.is_file():
+            return {}
+        try:
+            content: object = yaml.safe_load(self._path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            msg = f"{self._path} is not YAML: {error}"
+            raise ConfigurationError(msg) from error
+        admin: object = (
+            cast("dict[str, object]", content).get("admin") if isinstance(content, dict) else None
+        )
+        if not isinstance(admin, dict):
+            return {}
+        admin = cast("dict[str, object]", admin)
+        names = {"endpoint": "admin_endpoint", "insecure": "insecure"}
+        return {names[key]: admin[key] for key in names if admin.get(key) is not None}
+
+
+def _project_file(relative: str, start: Path) -> Path | None:
+    """The nearest such file in this folder or above it."""
+    candidates = (folder / relative for folder in (start, *start.parents))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _layers(explicit: Mapping[str, object]) -> Iterator[tuple[str, dict[str, object]]]:
+    """Each layer's name and values, the strongest first."""
+    yield "configure()", dict(explicit)
+    _refuse_unknown_environment()
+    for name, value in _environment_values().items():
+        yield f"environment {ENV_PREFIX}{name.upper()}", {name: value}
+    cwd = Path.cwd()
+    if (toml := _project_file(".flyte/cdao.toml", cwd)) is not None:
+        yield str(toml), _toml_values(toml)
+    if (pyproject := _project_file("pyproject.toml", cwd)) is not None:
+        yield f"{pyproject} [tool.cdao]", _pyproject_values(pyproject)
+    flytectl = os.environ.get("FLYTECTL_CONFIG")
+    flyte = Path(flytectl) if flytectl else _project_file(".flyte/config.yaml", cwd)
+    yield str(flyte), _FlyteConfigSource(flyte)()
+
+
+def _environment_values() -> dict[str, object]:
+    try:
+        return dict(EnvSettingsSource(Settings, env_prefix=ENV_PREFIX)())
+    except ValueError as error:  # a field that takes JSON, such as CDAO_TAGS
+        msg = f"A CDAO_* environment variable is not valid: {error}: {error.__cause__}"
+        raise ConfigurationError(msg) from error
+
+
+def _refuse_unknown_environment() -> None:
+    known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields} | _RUNTIME_ENV
+    unknown = [
+        f"{name}={os.environ[name]!r}: no such setting.{did_you_mean(name, known)}"
+        for name in sorted(os.environ)
+        if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
+    ]
+    if unknown:
+        msg = "The environment has CDAO_* variables that mean nothing; correct or unset them."
+        raise ConfigurationError(msg, problems=unknown)
+
+
+def _toml_values(path: Path) -> dict[str, object]:
+    try:
+        return dict(TomlConfigSettingsSource(Settings, toml_file=path)())
+    except ValueError as error:
+        msg = f"{path} is not TOML: {error}"
+        raise ConfigurationError(msg) from error
+
+
+class _CdaoTable(Settings):
+    model_config = SettingsConfigDict(pyproject_toml_table_header=("tool", "cdao"))
+
+
+def _pyproject_values(path: Path) -> dict[str, object]:
+    try:
+        return dict(PyprojectTomlConfigSettingsSource(_CdaoTable, toml_file=path)())
+    except ValueError as error:
+        msg = f"{path} is not TOML: {error}"
+        raise ConfigurationError(msg) from error
+
+
+def _problem(error: ErrorDetails, sources: Mapping[str, str]) -> str:
+    name = str(error["loc"][0])
+    source = sources.get(name, "default")
+    if error["type"] == "extra_forbidden":
+        return (
+            f"{name} (from {source}): no such setting.{did_you_mean(name, Settings.model_fields)}"
+        )
+    rule = error["msg"].removeprefix("Value error, ")
+    return f"{name}={error['input']!r} (from {source}): {rule}"
+
+
+def gather(
+    explicit: Mapping[str, object] | None = None, overrides: Mapping[str, object] | None = None
+) -> SettingsWithSources:
+    """Read all layers and check the result.
+
+    Args:
+        explicit: What ``configure()`` was given.
+        overrides: Arguments of the call at hand; they win.
+
+    Returns:
+        The settings and where each came from.
+
+    Raises:
+        ConfigurationError: Unknown names and malformed values, all of them at once.
+
+    Example:
+        >>> gather({"project": "ml"}).sources["project"]
+        'configure()'
+    """
+    values: dict[str, object] = dict(overrides or {})
+    sources = dict.fromkeys(values, "call argument")
+    for layer, found in _layers(explicit or {}):
+        for name, value in found.items():
+            if name not in values:
+                values[name], sources[name] = value, layer
+    try:
+        settings = TypeAdapter(_Plain).validate_python(values)
+    except ValidationError as error:
+        problems = [_problem(detail, sources) for detail in error.errors()]
+        msg = "The settings are not valid."
+        raise ConfigurationError(msg, problems=problems) from None
+    return SettingsWithSources(
+        settings, {name: sources.get(name, "default") for name in Settings.model_fields}
+    )
+
+
+class _Plain(Settings):
+    """Settings from given values alone: the layers have been read already."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+class SettingsHolder:
+    """What ``configure()`` has set in this process; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._explicit: dict[str, object] = {}
+
+    def update(self, values: Mapping[str, object]) -> SettingsWithSources:
+        """Add to what was configured; nothing is kept when a value is refused."""
+        with self._lock:
+            merged = {**self._explicit, **values}
+            gathered = gather(merged)
+            self._explicit = merged
+        return gathered
+
+    def gather(self, overrides: Mapping[str, object] | None = None) -> SettingsWithSources:
+        """The settings in force now, with their sources."""
+        with self._lock:
+            explicit = dict(self._explicit)
+        return gather(explicit, overrides)
+
+    def reset(self) -> None:
+        """Forget all that ``configure()`` was given."""
+        with self._lock:
+            self._explicit = {}
+
+
+holder = SettingsHolder()
