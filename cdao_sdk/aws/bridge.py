@@ -1,0 +1,63 @@
+"""One event loop in a thread of its own, for callers that are not asynchronous themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Runs coroutines for other threads; started at the first use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop, running."""
+        with self._lock:
+            if self._loop is None or self._loop.is_closed():
+                self._loop = asyncio.new_event_loop()
+                thread = threading.Thread(
+                    target=self._loop.run_forever, name="cdao-aws", daemon=True
+                )
+                thread.start()
+            return self._loop
+
+    def run(self, coroutine: Coroutine[object, object, T], timeout: float | None = None) -> T:
+        """Run a coroutine on the loop and wait for what it returns.
+
+        Args:
+            coroutine: What to run.
+            timeout: Seconds to wait at most; the coroutine is cancelled then.
+
+        Returns:
+            The coroutine's result.
+
+        Raises:
+            TimeoutError: The time ran out.
+        """
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            return future.result(timeout)
+        except FutureTimeoutError as error:
+            if future.done():
+                raise
+            future.cancel()
+            msg = f"no answer within {timeout} s"
+            raise TimeoutError(msg) from error
+        except (KeyboardInterrupt, CancelledError):
+            future.cancel()
+            raise
+
+
+bridge = LoopThread()

@@ -1,0 +1,130 @@
+"""Where AWS is, and one shared asynchronous client for each of its services."""
+
+# flytekit and botocore ship no type information: what comes from them is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false, reportUntypedFunctionDecorator=false
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+# botocore's own retries: standard mode, jittered, capped; throttling above that is our queue's.
+_RETRIES = {"mode": "standard", "total_max_attempts": 5}
+
+
+class AwsClient(Protocol):
+    """The little that is used of an aiobotocore client: its operations as methods."""
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Mapping[str, object]]]: ...
+
+
+@dataclass(frozen=True)
+class AwsTarget:
+    """An AWS account's endpoint, or the embedded one.
+
+    Attributes:
+        region: Region's code.
+        endpoint_url: Endpoint of all services; None: AWS's own.
+        access_key_id: Explicit credentials; None: AWS's own chain.
+        secret_access_key: Belongs to ``access_key_id``.
+    """
+
+    region: str
+    endpoint_url: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is an endpoint on this machine instead of AWS."""
+        return bool(self.endpoint_url) and self.access_key_id == EMBEDDED_ACCESS_KEY
+
+
+EMBEDDED_ACCESS_KEY = "local"
+
+
+def embedded_target(url: str, region: str = "us-east-1") -> AwsTarget:
+    """The target of an embedded SageMaker, which takes any credentials."""
+    return AwsTarget(region, url, EMBEDDED_ACCESS_KEY, EMBEDDED_ACCESS_KEY)
+
+
+class AwsClients:
+    """Clients of one target, made at the first use and shared; one set for each event loop.
+
+    Making a client costs about 0.3 s of CPU (botocore reads the service's model), so none is made
+    for a single call.
+    """
+
+    def __init__(self, target: AwsTarget) -> None:
+        self.target = target
+        self._lock = threading.Lock()
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    async def client(self, service: str) -> AwsClient:
+        """The shared client of a service (``"sagemaker"``, ``"s3"``, ``"logs"``)."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            pool = self._pools.setdefault(loop, _Pool(self.target))
+        return await pool.client(service)
+
+    async def close(self) -> None:
+        """Close the clients of the running loop."""
+        with self._lock:
+            pool = self._pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.close()
+
+
+class _Pool:
+    def __init__(self, target: AwsTarget) -> None:
+        self._target = target
+        self._stack = AsyncExitStack()
+        self._clients: dict[str, asyncio.Future[AwsClient]] = {}
+
+    async def client(self, service: str) -> AwsClient:
+        future = self._clients.get(service)
+        if future is None:
+            future = asyncio.ensure_future(self._open(service))
+            self._clients[service] = future
+        try:
+            return await asyncio.shield(future)
+        except BaseException:
+            if future.done() and (future.cancelled() or future.exception() is not None):
+                self._clients.pop(service, None)
+            raise
+
+    async def _open(self, service: str) -> AwsClient:
+        from aiobotocore.config import AioConfig
+        from aiobotocore.session import get_session
+
+        target = self._target
+        config = AioConfig(
+            region_name=target.region,
+            retries=_RETRIES,
+            max_pool_connections=50,
+            connect_timeout=5,
+            read_timeout=60,
+        )
+        context = get_session().create_client(
+            service,
+            endpoint_url=target.endpoint_url,
+            aws_access_key_id=target.access_key_id,
+            aws_secret_access_key=target.secret_access_key,
+            config=config,
+        )
+        client = await self._stack.enter_async_context(context)
+        return cast("AwsClient", client)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+        self._clients.clear()
