@@ -1,0 +1,55 @@
+"""List prices, as far as a dated source gave them. What is not listed is unknown, never guessed."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from cdao_sdk.catalog.tables import table
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one instance costs in one hour, storage excluded.
+
+    Attributes:
+        instance_type: Such as ``"ml.m5.large"``.
+        component: ``"training"``, ``"processing"`` or ``"transform"``.
+        region: AWS region.
+        usd_per_hour: US dollars for one instance and hour, on demand.
+        as_of: ISO date on which the source said so; empty if the source bears no date.
+        source: Where the figure is from.
+    """
+
+    instance_type: str
+    component: str
+    region: str
+    usd_per_hour: float
+    as_of: str
+    source: str
+
+
+def list_price(instance_type: str, component: str, region: str) -> Price | None:
+    """The list price, or ``None`` where none is known.
+
+    Args:
+        instance_type: Such as ``"ml.m5.large"``.
+        component: ``"training"``, ``"processing"`` or ``"transform"``.
+        region: AWS region.
+
+    Example:
+        >>> list_price("ml.m5.large", "training", "us-east-1").usd_per_hour
+        0.115
+        >>> list_price("ml.m5.large", "training", "eu-central-1") is None
+        True
+    """
+    return _prices().get((region, component, instance_type))
+
+
+@functools.cache
+def _prices() -> dict[tuple[str, str, str], Price]:
+    rows: list[tuple[str, str, str, float, str, str]] = table("prices")["rows"]
+    return {
+        (region, component, name): Price(name, component, region, usd, as_of, source)
+        for region, component, name, usd, as_of, source in rows
+    }

@@ -1,0 +1,343 @@
+"""Batch transform: a trained model over a whole data set. SageMaker runs it; there is no body."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from cdao_sdk.errors import PlanError
+from cdao_sdk.kinds import observation as read
+from cdao_sdk.kinds.fields import JsonPath, MimeType  # noqa: TC001 - pydantic reads them
+from cdao_sdk.kinds.job import ApiCall, JobApi, JobKind, ModelSource, Observation, Phase
+from cdao_sdk.kinds.parameters import transform_roles
+from cdao_sdk.kinds.requests import content_type, merged_environment, merged_tags, pruned
+from cdao_sdk.kinds.spec import (
+    BodyRule,
+    EnvironmentLimits,
+    JobSpec,
+    Problem,
+    environment_problems,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pydantic import JsonValue
+
+    from cdao_sdk.catalog.images import Scope
+    from cdao_sdk.kinds.job import DataSource, JobContext
+    from cdao_sdk.kinds.parameters import Parameter, ParameterRole
+
+SCRIPT_MODEL_ENVIRONMENT: Mapping[str, str] = {
+    "SAGEMAKER_PROGRAM": "inference.py",
+    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+}
+"""What AWS's images must be told to serve a model that the runner has put ``code/`` into."""
+
+# These images have no handlers of their own: their models always bring inference.py.
+_SCRIPT_FRAMEWORKS = ("scikit-learn", "pytorch")
+
+_MODEL_LIMITS = EnvironmentLimits(100, 1024, 1024)
+_NO_SPOT = "Batch transform has no spot instances; SageMaker has them for training jobs only"
+_NO_RUNTIME = "Batch transform has no time limit in SageMaker; use the timeout of Flyte's task"
+_NO_VOLUME = "Batch transform has no volume to size in SageMaker; choose a larger instance_type"
+
+
+class TransformSpec(JobSpec):
+    """Options of a batch transform task."""
+
+    component: ClassVar[str] = "transform"
+    image_scope: ClassVar[Scope] = "inference"
+    environment_limits: ClassVar[EnvironmentLimits] = EnvironmentLimits(16, 1024, 10_240)
+    absent: ClassVar[Mapping[str, str]] = {
+        "use_spot_instances": _NO_SPOT,
+        "spot_instance_max_wait_seconds": _NO_SPOT,
+        "max_runtime_seconds": _NO_RUNTIME,
+        "volume_size_gb": _NO_VOLUME,
+    }
+
+    instance_type: Annotated[str, Field(description="Such as 'ml.m5.large'.")] = "ml.m5.large"
+    max_payload_mb: Annotated[
+        int, Field(description="Largest request in MB; 0: unlimited.", strict=True, ge=0, le=100)
+    ] = 6
+    max_concurrent_transforms: Annotated[
+        int | None,
+        Field(description="Requests at once for each instance.", strict=True, ge=0, le=100),
+    ] = None
+    strategy: Annotated[
+        Literal["MultiRecord", "SingleRecord"],
+        Field(description="Many records in a request, or one."),
+    ] = "MultiRecord"
+    content_type: Annotated[
+        MimeType | None, Field(description="Of the input; default: by its name, else text/csv.")
+    ] = None
+    accept: Annotated[
+        MimeType | None, Field(description="Of the output; default: the model's own.")
+    ] = None
+    split_type: Annotated[
+        Literal["Line", "RecordIO", "TFRecord", "None"],
+        Field(description="How the input falls into records."),
+    ] = "Line"
+    assemble_with: Annotated[
+        Literal["Line", "None"], Field(description="What stands between results.")
+    ] = "Line"
+    input_filter: Annotated[
+        JsonPath | None, Field(description="JSONPath: what of a record the model sees.")
+    ] = None
+    output_filter: Annotated[
+        JsonPath | None, Field(description="JSONPath: what of the result is kept.")
+    ] = None
+    join_source: Annotated[
+        Literal["Input", "None"], Field(description="'Input' puts each record before its result.")
+    ] = "None"
+    model_environment: dict[str, str] = Field(
+        default_factory=dict, description="Environment variables of the model's container."
+    )
+    model_timeout_seconds: Annotated[
+        int | None, Field(description="For one request.", strict=True, ge=1, le=3600)
+    ] = None
+    model_max_retries: Annotated[
+        int | None, Field(description="For one request.", strict=True, ge=0, le=3)
+    ] = None
+
+    @property
+    def body_rule(self) -> BodyRule:
+        """SageMaker runs the model; there is nothing for a function to do."""
+        return "stub"
+
+    def problems(self) -> Iterator[Problem]:
+        """Also of payload, strategy and the model's environment."""
+        yield from super().problems()
+        yield from environment_problems("model_environment", self.model_environment, _MODEL_LIMITS)
+        total = self.max_payload_mb * (self.max_concurrent_transforms or 0)
+        if total > 100:
+            text = (
+                f"max_concurrent_transforms={self.max_concurrent_transforms} times max_payload_mb="
+                f"{self.max_payload_mb} is {total} MB; SageMaker takes 100 MB together"
+            )
+            yield Problem(("max_concurrent_transforms", "max_payload_mb"), text)
+        if self.strategy == "SingleRecord" and self.split_type == "None":
+            text = "strategy='SingleRecord' needs a split_type: 'Line', 'RecordIO' or 'TFRecord'"
+            yield Problem(("strategy", "split_type"), text)
+
+
+def requests(spec: TransformSpec, context: JobContext) -> tuple[ApiCall, ...]:
+    """CreateModel and CreateTransformJob for one run; the model bears the job's name.
+
+    Raises:
+        PlanError: Model, image or input is missing, or something is more than SageMaker takes.
+    """
+    if context.model is None or set(context.channels) != {"input"}:
+        msg = (
+            "a batch transform needs a model and one input; "
+            f"model: {context.model}, inputs: {', '.join(context.channels) or 'none'}"
+        )
+        raise PlanError(msg)
+    tags = merged_tags(spec.tags, context.tags)
+    model = {**_model(spec, context, context.model), "Tags": tags}
+    job = {**_job(spec, context, context.channels["input"]), "Tags": tags}
+    return (ApiCall("CreateModel", pruned(model)), ApiCall("CreateTransformJob", pruned(job)))
+
+
+def _model(spec: TransformSpec, context: JobContext, model: ModelSource) -> dict[str, object]:
+    return {
+        "ModelName": context.job_name,
+        "ExecutionRoleArn": spec.sagemaker_role or context.role_arn,
+        "PrimaryContainer": {
+            "Image": _image(spec, context, model),
+            "Environment": _model_environment(spec, context, model),
+            **_model_data(model.artifact_uri),
+        },
+        "VpcConfig": spec.vpc,
+        "EnableNetworkIsolation": spec.enable_network_isolation,
+    }
+
+
+def _image(spec: TransformSpec, context: JobContext, model: ModelSource) -> str:
+    """The spec's own choice first; else whatever serves what trained the model."""
+    if spec.container_image is None and spec.framework is None and model.image_uri is not None:
+        return model.image_uri
+    return spec.image(context.region)
+
+
+def _model_environment(
+    spec: TransformSpec, context: JobContext, model: ModelSource
+) -> dict[str, str]:
+    users = {**model.environment, **spec.model_environment}
+    if spec.framework in _SCRIPT_FRAMEWORKS:
+        users = {**SCRIPT_MODEL_ENVIRONMENT, **users}
+    return merged_environment(users, context.environment, _MODEL_LIMITS)
+
+
+def _model_data(uri: str) -> dict[str, object]:
+    if uri.endswith(".tar.gz"):
+        return {"ModelDataUrl": uri}
+    source = {
+        "S3Uri": uri.rstrip("/") + "/",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+    }
+    return {"ModelDataSource": {"S3DataSource": source}}
+
+
+def _job(spec: TransformSpec, context: JobContext, source: DataSource) -> dict[str, object]:
+    return {
+        "TransformJobName": context.job_name,
+        "ModelName": context.job_name,
+        "MaxConcurrentTransforms": spec.max_concurrent_transforms,
+        "MaxPayloadInMB": spec.max_payload_mb,
+        # SageMaker refuses a strategy for input that is not split into records.
+        "BatchStrategy": None if spec.split_type == "None" else spec.strategy,
+        "ModelClientConfig": {
+            "InvocationsTimeoutInSeconds": spec.model_timeout_seconds,
+            "InvocationsMaxRetries": spec.model_max_retries,
+        },
+        "Environment": spec.environment,
+        "TransformInput": {
+            "DataSource": {"S3DataSource": {"S3DataType": source.data_type, "S3Uri": source.uri}},
+            "ContentType": source.content_type or spec.content_type or content_type(source),
+            "CompressionType": source.compression or "None",
+            "SplitType": spec.split_type,
+        },
+        "TransformOutput": {
+            "S3OutputPath": f"{context.output_uri}/{context.job_name}",
+            "Accept": spec.accept,
+            "AssembleWith": spec.assemble_with,
+            "KmsKeyId": spec.output_key,
+        },
+        "TransformResources": {
+            "InstanceType": spec.instance_type,
+            "InstanceCount": spec.instance_count,
+            "VolumeKmsKeyId": spec.volume_key,
+        },
+        "DataProcessing": {
+            "InputFilter": spec.input_filter,
+            "OutputFilter": spec.output_filter,
+            "JoinSource": spec.join_source,
+        },
+    }
+
+
+def parameter_environment(values: Mapping[str, JsonValue]) -> dict[str, str]:
+    """Parameters as the model's container finds them: ``CDAO_PARAM_<NAME>``, in JSON.
+
+    Args:
+        values: Value by parameter.
+
+    Raises:
+        PlanError: A value is too long, or two names differ in case only.
+
+    Example:
+        >>> parameter_environment({"threshold": 0.5})
+        {'CDAO_PARAM_THRESHOLD': '0.5'}
+    """
+    environment: dict[str, str] = {}
+    problems: list[str] = []
+    for name, value in values.items():
+        variable = f"CDAO_PARAM_{name.upper()}"
+        text = json.dumps(value, ensure_ascii=False)
+        if variable in environment:
+            problems.append(f"{name}: another parameter is {variable} already; rename one")
+        if not variable.isascii():
+            problems.append(f"{name}: the model's environment takes ASCII names only; rename it")
+        if len(text) > _MODEL_LIMITS.value:
+            problems.append(
+                f"{name}: {len(text)} characters of JSON; the model's environment takes "
+                f"{_MODEL_LIMITS.value} for each parameter"
+            )
+        environment[variable] = text
+    if problems:
+        msg = "the task's parameters do not fit into the model's environment"
+        raise PlanError(msg, problems=problems)
+    return environment
+
+
+def cleanup(job_name: str) -> tuple[ApiCall, ...]:
+    """DeleteModel: the model was made for this job alone."""
+    return (ApiCall("DeleteModel", {"ModelName": job_name}),)
+
+
+def observe(description: Mapping[str, object]) -> Observation:
+    """Where a transform job stands, from DescribeTransformJob."""
+    status = read.text(description, "TransformJobStatus")
+    started = read.moment(description, "TransformStartTime")
+    ended = read.moment(description, "TransformEndTime")
+    reason = read.text(description, "FailureReason")
+    failure = read.classify(reason) if status == "Failed" else None
+    phase = read.phase_of(status)
+    if status == "InProgress" and started is None:
+        phase = Phase.INITIALIZING
+    resources = read.section(description, "TransformResources")
+    return Observation(
+        phase=failure.phase if failure else phase,
+        status=status,
+        message=failure.message if failure else read.plain_message(status, phase),
+        failure_reason=reason,
+        failure_class=failure.failure_class if failure else "",
+        created=read.moment(description, "CreationTime"),
+        started=started,
+        ended=ended,
+        billable_seconds=read.elapsed_seconds(started, ended),
+        instance_type=read.text(resources, "InstanceType"),
+        instance_count=read.number(resources, "InstanceCount") or 0,
+    )
+
+
+def artifact(description: Mapping[str, object]) -> str:
+    """URI of the prefix with the predictions."""
+    return read.text(read.section(description, "TransformOutput"), "S3OutputPath")
+
+
+def result_uri(_description: Mapping[str, object]) -> str | None:
+    """None: no function of the user's runs in a transform."""
+    return None
+
+
+def parameter_roles(
+    parameters: Sequence[Parameter],
+    *,
+    has_body: bool,  # noqa: ARG001 - never: a transform runs no function
+    spec: TransformSpec,  # noqa: ARG001 - no option changes what a parameter becomes
+) -> tuple[ParameterRole, ...]:
+    """One model, one input, the rest environment."""
+    return transform_roles(parameters)
+
+
+KIND = JobKind(
+    name="transform",
+    title="Batch transform",
+    task_type="sagemaker_transform",
+    aliases=("batch_transform",),
+    spec=TransformSpec,
+    api=JobApi(
+        create="CreateTransformJob",
+        describe="DescribeTransformJob",
+        stop="StopTransformJob",
+        list="ListTransformJobs",
+        name_field="TransformJobName",
+        arn_field="TransformJobArn",
+        status_field="TransformJobStatus",
+        summaries_field="TransformJobSummaries",
+        log_group="/aws/sagemaker/TransformJobs",
+        console_path="transform-jobs",
+    ),
+    iam_actions=(
+        "sagemaker:AddTags",
+        "sagemaker:CreateModel",
+        "sagemaker:CreateTransformJob",
+        "sagemaker:DeleteModel",
+        "sagemaker:DescribeModel",
+        "sagemaker:DescribeTransformJob",
+        "sagemaker:ListTransformJobs",
+        "sagemaker:StopTransformJob",
+    ),
+    body="stub",
+    requests=requests,
+    cleanup=cleanup,
+    observe=observe,
+    artifact=artifact,
+    result_uri=result_uri,
+    parameters=parameter_roles,
+)
