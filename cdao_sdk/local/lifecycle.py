@@ -1,0 +1,225 @@
+"""Jobs from their creation to their end: a bounded number at once, the others in order behind them.
+
+Each worker thread runs one job at a time and writes its record at every change. One more thread
+looks, while there are jobs, for stops that other servers ask for.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cdao_sdk.local.errors import AwsError
+from cdao_sdk.local.jobs import JobRun, Outcome
+from cdao_sdk.local.logs import LogFolder
+from cdao_sdk.local.records import Record
+from cdao_sdk.local.transitions import TERMINAL, ended, reported, status_of, stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cdao_sdk.local.job_kinds import JobKind
+    from cdao_sdk.local.jobs import JobExecutor
+    from cdao_sdk.local.records import Records
+
+_logger = logging.getLogger(__name__)
+# How often stops of other servers are looked for.
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(eq=False)
+class _Job:
+    """A job of this server that has not ended."""
+
+    kind: JobKind
+    record: Record
+    run: JobRun
+    stop: threading.Event = field(default_factory=threading.Event)
+    changing: threading.Lock = field(default_factory=threading.Lock)
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+class Lifecycle:
+    """Runs the jobs of one server."""
+
+    def __init__(
+        self, records: Records, executor: JobExecutor, *, concurrency: int, endpoint_url: str
+    ) -> None:
+        self._records = records
+        self._executor = executor
+        self._concurrency = concurrency
+        self._endpoint_url = endpoint_url
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._watch = threading.Condition(self._lock)
+        self._jobs: dict[tuple[str, str], _Job] = {}
+        self._waiting: deque[_Job] = deque()
+        self._idle = 0
+        self._workers: list[threading.Thread] = []
+        self._watcher: threading.Thread | None = None
+        self._is_closed = False
+
+    def submit(
+        self,
+        kind: JobKind,
+        request: Mapping[str, Any],
+        *,
+        describe: Mapping[str, Any],
+        region: str,
+        model: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Create a job and let it run when its turn has come.
+
+        Raises:
+            AwsError: ResourceInUse when its name is taken; ServiceUnavailable after the close.
+        """
+        name = str(request[kind.name_member])
+        record = Record(
+            name=name,
+            region=region,
+            owner=self._records.server_id,
+            request=request,
+            describe=describe,
+        )
+        run = JobRun(
+            kind=kind.kind,
+            name=name,
+            request={**request, "Model": model} if model else request,
+            directory=self._records.directory(kind, name),
+            endpoint_url=self._endpoint_url,
+            region=region,
+        )
+        job = _Job(kind, record, run)
+        with self._lock:
+            if self._is_closed:
+                msg = "The embedded SageMaker is being shut down"
+                raise AwsError(code="ServiceUnavailable", message=msg, status=503)
+            self._records.create(kind, record)
+            self._jobs[kind.kind, name] = job
+            self._waiting.append(job)
+            self._start_threads()
+            self._work.notify()
+            if len(self._jobs) == 1:
+                self._watch.notify()
+
+    def stop(self, kind: JobKind, name: str) -> bool:
+        """Stop a job of this server; False where it has none of this name that has not ended."""
+        with self._lock:
+            job = self._jobs.get((kind.kind, name))
+        if job is None:
+            return False
+        self._stop(job)
+        return True
+
+    def close(self) -> None:
+        """Take no more jobs and stop those there are; `wait` for their end."""
+        with self._lock:
+            self._is_closed = True
+            self._work.notify_all()
+            self._watch.notify_all()
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            self._stop(job)
+
+    def wait(self, *, timeout_seconds: float) -> bool:
+        """Wait until all jobs have ended; False when the time is over before."""
+        deadline = time.monotonic() + timeout_seconds
+        with self._lock:
+            jobs = list(self._jobs.values())
+        return all(job.over.wait(max(deadline - time.monotonic(), 0)) for job in jobs)
+
+    def _start_threads(self) -> None:
+        if self._watcher is None:
+            self._watcher = self._started(self._watch_jobs, "watch")
+        if len(self._waiting) > self._idle and len(self._workers) < self._concurrency:
+            self._workers.append(self._started(self._run_jobs, "job"))
+
+    def _started(self, target: Callable[[], None], name: str) -> threading.Thread:
+        thread = threading.Thread(target=target, name=f"cdao-local-{name}", daemon=True)
+        thread.start()
+        return thread
+
+    def _run_jobs(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+                while not self._waiting and not self._is_closed:
+                    self._work.wait()
+                self._idle -= 1
+                if not self._waiting:
+                    return
+                job = self._waiting.popleft()
+            self._run(job)
+
+    def _run(self, job: _Job) -> None:
+        log = LogFolder(job.run.directory / "logs")
+        try:
+            outcome = self._executor.run(
+                job.run,
+                lambda secondary, message: self._report(job, secondary, message),
+                job.stop,
+                log,
+            )
+        except Exception as error:
+            _logger.exception("job failed inside the embedded SageMaker", extra={"job": job.run})
+            reason = f"InternalServerError: {type(error).__name__}: {error}"
+            outcome = Outcome(status="Failed", failure_reason=reason)
+        if self._is_closed and outcome.status == "Failed":
+            # Its processes were ended by the close of this server, whatever they made of that.
+            outcome = Outcome(status="Stopped")
+        self._end(job, outcome)
+
+    def _report(self, job: _Job, secondary: str, message: str) -> None:
+        now = _now()
+        with job.changing:
+            describe = reported(job.kind, job.record.describe, secondary, message, now)
+            self._save(job, describe)
+
+    def _stop(self, job: _Job) -> None:
+        with self._lock:
+            is_waiting = job in self._waiting
+            if is_waiting:
+                self._waiting.remove(job)
+        with job.changing:
+            self._save(job, stopping(job.kind, job.record.describe, _now()))
+        job.stop.set()
+        if is_waiting:
+            self._end(job, Outcome(status="Stopped"))
+
+    def _end(self, job: _Job, outcome: Outcome) -> None:
+        try:
+            with job.changing:
+                self._save(job, ended(job.kind, job.record.describe, outcome, _now()))
+        except OSError:
+            # The disk is full or gone: the worker goes on with the next job.
+            _logger.exception("the end of a job could not be recorded", extra={"job": job.run})
+        with self._lock:
+            self._jobs.pop((job.kind.kind, job.run.name), None)
+        job.over.set()
+
+    def _save(self, job: _Job, describe: Mapping[str, Any]) -> None:
+        is_over = status_of(job.kind, job.record.describe) in TERMINAL
+        if describe is not job.record.describe and not is_over:
+            job.record = replace(job.record, describe=describe)
+            self._records.save(job.kind, job.record)
+
+    def _watch_jobs(self) -> None:
+        while True:
+            with self._lock:
+                while not self._jobs and not self._is_closed:
+                    self._watch.wait()
+                if self._is_closed:
+                    return
+                self._watch.wait(_LOOK_SECONDS)
+                jobs = [job for job in self._jobs.values() if not job.stop.is_set()]
+            for job in jobs:
+                if self._records.is_stop_requested(job.kind, job.run.name):
+                    self._stop(job)
+
+
+def _now() -> float:
+    return round(time.time(), 3)
