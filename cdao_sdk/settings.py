@@ -295,11 +295,12 @@ def gather(
             if name not in values:
                 values[name], sources[name] = value, layer
     try:
-        settings = TypeAdapter(_Plain).validate_python(values)
+        checked = TypeAdapter(_Plain).validate_python(values)
     except ValidationError as error:
         problems = [_problem(detail, sources) for detail in error.errors()]
         msg = "The settings are not valid."
         raise ConfigurationError(msg, problems=problems) from None
+    settings = Settings.model_construct(**checked.__dict__)
     return SettingsWithSources(
         settings, {name: sources.get(name, "default") for name in Settings.model_fields}
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import threading
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
@@ -20,6 +22,7 @@ class LoopThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closers: list[Callable[[], Coroutine[object, object, None]]] = []
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -58,6 +61,17 @@ class LoopThread:
         except (KeyboardInterrupt, CancelledError):
             future.cancel()
             raise
+
+    def at_exit(self, closer: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Have a coroutine run on the loop when the process ends."""
+        if not self._closers:
+            atexit.register(self._close)
+        self._closers.append(closer)
+
+    def _close(self) -> None:
+        for closer in self._closers:
+            with contextlib.suppress(TimeoutError):  # the process ends all the same
+                self.run(closer(), timeout=2)
 
 
 bridge = LoopThread()

@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
+from cdao_sdk.aws.bridge import bridge
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -83,6 +85,23 @@ class AwsClients:
             pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.close()
+
+
+_shared: dict[AwsTarget, AwsClients] = {}
+_shared_lock = threading.Lock()
+
+
+def shared_clients(target: AwsTarget) -> AwsClients:
+    """The clients of a target; the same object for the same target, for the whole process."""
+    with _shared_lock:
+        if not _shared:
+            bridge.at_exit(_close_shared)
+        return _shared.setdefault(target, AwsClients(target))
+
+
+async def _close_shared() -> None:
+    for clients in list(_shared.values()):
+        await clients.close()
 
 
 class _Pool:

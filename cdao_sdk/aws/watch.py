@@ -29,7 +29,7 @@ __all__ = ["Job", "JobWatch", "find_job"]
 _PAGE = 100  # the most that SageMaker gives; its own default of 10 costs ten times the calls
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Job:
     """A SageMaker job at one moment.
 
@@ -49,7 +49,10 @@ class Job:
     created: datetime
     artifact: str = ""
     hyperparameters: Mapping[str, str] = field(default_factory=dict[str, str])
-    description: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    description: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name}: {self.kind}, {self.status}>"
 
     @property
     def status(self) -> str:
