@@ -49,7 +49,10 @@ def prepare(data: FlyteFile, test_fraction: float) -> Split:
     train, test, y_train, y_test = train_test_split(
         features, bad, test_size=test_fraction, stratify=bad, random_state=0
     )
-    print("%d rows to train on, %d to test on, %d features" % (len(train), len(test), features.shape[1]))
+    print(
+        "%d rows to train on, %d to test on, %d features"
+        % (len(train), len(test), features.shape[1])
+    )
     train.insert(0, "bad", y_train)
     train.to_csv("train.csv", index=False)
     test.to_csv("test.csv", index=False, header=False)  # a transform sends each line to the model

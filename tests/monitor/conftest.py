@@ -1,0 +1,129 @@
+"""Jobs made by hand, as SageMaker would describe them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdao_sdk.aws.watch import Job
+from cdao_sdk.kinds.job import Observation, Phase
+from cdao_sdk.monitor.snapshot import ExecutionFacts, Snapshot, label_of, take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = datetime(2026, 11, 23, 22, 1, 7, tzinfo=timezone.utc)
+EXECUTION = "a0f3a9d1c0b7e5f60718"
+TASKS = {
+    "n0": "credit_scoring.preprocess",
+    "n1": "credit_scoring.train",
+    "n2": "credit_scoring.score",
+    "n3": "credit_scoring.evaluate",
+}
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def make_job() -> Callable[..., Job]:
+    """Makes a job of node ``node``; keyword arguments go to its observation."""
+
+    def make(
+        node: str = "n0",
+        kind: str = "processing",
+        *,
+        phase: Phase = Phase.RUNNING,
+        status: str = "InProgress",
+        attempt: int = 0,
+        age: float = 62.0,
+        artifact: str = "",
+        **seen: object,
+    ) -> Job:
+        values = {"instance_type": "ml.m5.xlarge", "instance_count": 1, **seen}
+        return Job(
+            name=f"{EXECUTION}-{node}-dtyxehan-{attempt}",
+            kind=kind,
+            seen=Observation(phase=phase, status=status, **values),  # type: ignore[arg-type] # by name
+            created=NOW - timedelta(seconds=age),
+            artifact=artifact,
+        )
+
+    return make
+
+
+@pytest.fixture
+def pipeline_jobs(make_job: Callable[..., Job]) -> list[Job]:
+    """A pipeline half way: one step done, one training on spot, one waiting, one failed."""
+    prefix = f"s3://cdao-local/cdao/ml/development/{EXECUTION}"
+    return [
+        make_job(
+            phase=Phase.SUCCEEDED,
+            status="Completed",
+            age=200,
+            ended=NOW - timedelta(seconds=122),
+            artifact=f"{prefix}/n0/{EXECUTION}-n0-dtyxehan-0/output",
+            metrics={"rows": 1000.0},
+        ),
+        make_job(
+            "n1",
+            "training",
+            secondary_status="Downloading",
+            spot=True,
+            instance_type="ml.g5.2xlarge",
+            instance_count=2,
+            metrics={"auc": 0.78125, "logloss": 0.4917},
+            billable_seconds=31,
+        ),
+        make_job("n2", "transform", phase=Phase.INITIALIZING, age=3.21),
+        make_job(
+            "n3",
+            phase=Phase.FAILED,
+            status="Failed",
+            ended=NOW,
+            failure_reason="AlgorithmError: [cdao:USER] ValueError: no column 'target'",
+        ),
+    ]
+
+
+@pytest.fixture
+def take_snapshot(now: datetime) -> Callable[..., Snapshot]:
+    """Takes a snapshot of jobs that carry our tags."""
+
+    def snapshot(jobs: list[Job], **options: object) -> Snapshot:
+        labels = {
+            job.name: label_of(job.name, {"cdao:node": node, "cdao:task": TASKS[node]})
+            for job in jobs
+            for node in [job.name.split("-")[1]]
+        }
+        values = {"taken": now, "labels": labels, **options}
+        return take(f"execution {EXECUTION}", jobs, **values)  # type: ignore[arg-type] # by name
+
+    return snapshot
+
+
+@pytest.fixture
+def facts() -> Callable[..., ExecutionFacts]:
+    """Makes what an execution's record says."""
+
+    def make(**values: object) -> ExecutionFacts:
+        nodes = tuple(TASKS)
+        return ExecutionFacts(**{"id": EXECUTION, "nodes": nodes, **values})  # type: ignore[arg-type] # by name
+
+    return make
+
+
+@pytest.fixture
+def snapshot(
+    pipeline_jobs: list[Job], take_snapshot: Callable[..., Snapshot]
+) -> Snapshot:
+    """The pipeline half way, with log lines."""
+    tails = {
+        pipeline_jobs[1].name: ["[10] validation-auc:0.78125 validation-logloss:0.49170"],
+        pipeline_jobs[3].name: ["Traceback (most recent call last):", "ValueError: no column"],
+    }
+    return take_snapshot(pipeline_jobs, log_tails=tails)
