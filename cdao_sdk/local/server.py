@@ -132,9 +132,14 @@ class _Running:
     def __init__(self, settings: LocalSageMaker) -> None:
         root = settings.state_dir / "sagemaker"
         objects = settings.objects
-        self._http = HttpServer(*settings.address)
-        self.url = self._http.url
+        # First, for it fails where the state directory cannot be written, and leaves nothing open.
         self._ownership = Ownership(root / "servers")
+        try:
+            self._http = HttpServer(*settings.address)
+        except OSError:
+            self._ownership.close()
+            raise
+        self.url = self._http.url
         self._processes = Processes()
         records = Records(root, self._ownership)
         self._lifecycle = Lifecycle(

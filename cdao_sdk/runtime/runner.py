@@ -215,7 +215,7 @@ def add_code(sources):
 ROOTS = frozenset(
     ("cdao_sdk", "flytekit", "flyteidl", "flytekitplugins", "mashumaro", "dataclasses_json")
 )
-DECORATOR = re.compile(r"[._](task|workflow|dynamic|eager)$")
+DECORATOR = re.compile(r"[._](task|workflow|dynamic|eager)$|\.sagemaker_\w+$")
 EXCEPTION = re.compile(r"(Error|Exception)$")
 EXCEPTION_MODULE = re.compile(r"\.(errors|exceptions)(\.|$)")
 # Exceptions by name: an `except` clause needs a real one, wherever it was imported from.

@@ -87,11 +87,17 @@ def later():
 
 
 @plain
+@cdao_sdk.sagemaker_training
+def by_short_name():
+    return 8
+
+
+@plain
 @sagemaker_processing_task(instance_type="ml.m5.large", framework="sklearn")
 def step() -> dict:
     return {
         "called": [bare(), with_arguments(), by_partial(), by_bare_partial(), by_kept_decorator(),
-                   by_call(), later()],
+                   by_call(), later(), by_short_name()],
         "plain": sorted(set(PLAIN)),
         "cpu": Resources_of_module.cpu,
         "errors": [issubclass(e, Exception) for e in (CdaoError, JobFailed, SpecError)],
@@ -123,7 +129,7 @@ if __name__ == "__main__":
     raise SystemExit("the script's own part must not run")
 """
 EXPECTED = {
-    "called": [1, 2, 3, 4, 5, 6, 7],
+    "called": [1, 2, 3, 4, 5, 6, 7, 8],
     "plain": ["function"],
     "cpu": "2",
     "errors": [True, True, True],
