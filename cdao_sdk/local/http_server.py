@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import socket
@@ -106,9 +107,11 @@ class HttpServer:
         # cheroot looks twice a second whether it is to stop, and at each connection.
         self._application.set()
         waker = threading.Timer(0.01, self._touch)
-        waker.start()
+        with contextlib.suppress(RuntimeError):  # no new thread at the interpreter's end: wait
+            waker.start()
         self._server.stop()
-        waker.join()
+        if waker.ident is not None:
+            waker.join()
 
     def _run(self, bound: Future[tuple[str, int]]) -> None:
         # In this thread, so that cheroot's workers inherit that it is a daemon: a program that

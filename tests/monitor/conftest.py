@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import secrets
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -10,9 +13,13 @@ import pytest
 from cdao_sdk.aws.watch import Job
 from cdao_sdk.kinds.job import Observation, Phase
 from cdao_sdk.monitor.snapshot import ExecutionFacts, Snapshot, label_of, take
+from cdao_sdk.settings import holder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cdao_sdk.local.server import LocalSageMaker
 
 NOW = datetime(2026, 11, 23, 22, 1, 7, tzinfo=timezone.utc)
 EXECUTION = "a0f3a9d1c0b7e5f60718"
@@ -96,7 +103,7 @@ def take_snapshot(now: datetime) -> Callable[..., Snapshot]:
 
     def snapshot(jobs: list[Job], **options: object) -> Snapshot:
         labels = {
-            job.name: label_of(job.name, {"cdao:node": node, "cdao:task": TASKS[node]})
+            job.name: label_of(job.name, {"cdao:node": node, "cdao:task": TASKS.get(node, "")})
             for job in jobs
             for node in [job.name.split("-")[1]]
         }
@@ -118,12 +125,48 @@ def facts() -> Callable[..., ExecutionFacts]:
 
 
 @pytest.fixture
-def snapshot(
-    pipeline_jobs: list[Job], take_snapshot: Callable[..., Snapshot]
-) -> Snapshot:
+def snapshot(pipeline_jobs: list[Job], take_snapshot: Callable[..., Snapshot]) -> Snapshot:
     """The pipeline half way, with log lines."""
     tails = {
         pipeline_jobs[1].name: ["[10] validation-auc:0.78125 validation-logloss:0.49170"],
         pipeline_jobs[3].name: ["Traceback (most recent call last):", "ValueError: no column"],
     }
     return take_snapshot(pipeline_jobs, log_tails=tails)
+
+
+@pytest.fixture
+def unique() -> str:
+    """An execution's id that no other test uses."""
+    return f"t{secrets.token_hex(9)}"
+
+
+@pytest.fixture
+def write_record() -> Callable[..., None]:
+    """Writes an execution's record as a run in this process does."""
+
+    def write(execution: str, **values: object) -> None:
+        folder = holder.gather().settings.state_path / "executions"
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {
+            "id": execution,
+            "workflow": "flow.pipeline",
+            "created": NOW.isoformat(),
+            "pid": os.getpid(),
+            "nodes": ["n0", "n1"],
+            "ended": "",
+            "error": "",
+            **values,
+        }
+        (folder / f"{execution}.tmp").write_text(json.dumps(record))
+        (folder / f"{execution}.tmp").replace(folder / f"{execution}.json")
+
+    return write
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[LocalSageMaker]:
+    """An embedded SageMaker that the test may close."""
+    from cdao_sdk.local.server import LocalSageMaker
+
+    with LocalSageMaker(tmp_path / "own") as server:
+        yield server

@@ -1,0 +1,1 @@
+from cdao_sdk.cli.app import main as main

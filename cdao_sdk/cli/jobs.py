@@ -1,0 +1,232 @@
+"""``cdao jobs``, ``monitor``, ``logs`` and ``stop``: look at jobs, and end them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+import rich_click
+
+from cdao_sdk.cli.exit_codes import ExitCode
+from cdao_sdk.cli.services import connected
+from cdao_sdk.cli.tables import aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cdao_sdk.aws.logs import LogLine
+    from cdao_sdk.aws.session import AwsClients
+    from cdao_sdk.aws.watch import Job
+    from cdao_sdk.monitor.snapshot import JobLabel, JobRow
+
+__all__ = ["jobs", "logs", "monitor", "stop"]
+
+_FOLLOW_PAUSE_SECONDS = {"embedded": 0.3, "aws": 2.0}
+
+
+@rich_click.command()
+@click.argument("execution", required=False)
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The newest."
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON array with all that is known.")
+def jobs(execution: str | None, limit: int, *, as_json: bool) -> None:
+    """List SageMaker jobs, the newest first.
+
+    \b
+    All jobs, or those of one execution; no server has to run.
+    \b
+    Examples:
+      cdao jobs
+      cdao jobs a0f3a9d1c0b7e5f60718 --json
+    """
+    from cdao_sdk.aws.bridge import bridge
+
+    clients, _ = connected()
+    rows = bridge.run(_rows(clients, execution, limit))
+    if as_json:
+        from cdao_sdk.monitor.json_lines import job_document
+
+        click.echo(json.dumps([job_document(row) for row in rows], indent=2))
+    elif rows:
+        click.echo(_table(rows))
+    else:
+        click.echo("There are no jobs yet. `cdao demo` runs some.", err=True)
+
+
+async def _rows(clients: AwsClients, execution: str | None, limit: int) -> list[JobRow]:
+    from datetime import datetime, timezone
+
+    from cdao_sdk.aws.watch import JobWatch
+    from cdao_sdk.monitor.feed import job_labels, jobs_named
+    from cdao_sdk.monitor.snapshot import take
+
+    if execution is None:
+        found = await JobWatch(clients, most=limit).refresh()
+    else:
+        found = await jobs_named(clients, execution)
+    newest = found[-limit:]
+    labels = await job_labels(clients, newest, execution or "")
+    rows = take("", newest, taken=datetime.now(timezone.utc), labels=labels).jobs
+    return sorted(rows, key=lambda row: row.created, reverse=True)
+
+
+def _table(rows: Sequence[JobRow]) -> str:
+    from cdao_sdk.monitor import wording
+
+    head = ("STARTED", "STATUS", "TIME", "STEP", "KIND", "NAME")
+    cells = [
+        (
+            wording.iso_time(row.created),
+            row.status_words,
+            wording.duration(row.elapsed_seconds),
+            row.label if row.label != row.name else "-",
+            row.kind_title,
+            row.name,
+        )
+        for row in rows
+    ]
+    return aligned(head, cells)
+
+
+@rich_click.command()
+@click.argument("identifier", metavar="ID")
+def monitor(identifier: str) -> ExitCode:
+    """Follow the jobs of an execution, or one job, to the end.
+
+    \b
+    In a terminal a live table; elsewhere one line for each change.
+    Ctrl-C ends the watching, not the jobs.
+    \b
+    Examples:
+      cdao monitor a0f3a9d1c0b7e5f60718
+      CDAO_UI=plain cdao monitor a0f3a9d1c0b7e5f60718
+    """
+    from cdao_sdk.monitor.watching import watch
+
+    clients, settings = connected()
+    outcome = watch(identifier, clients, settings).outcome
+    return _OUTCOME_CODES[outcome]
+
+
+_OUTCOME_CODES: Mapping[str, ExitCode] = {
+    "running": ExitCode.SUCCESS,
+    "succeeded": ExitCode.SUCCESS,
+    "failed": ExitCode.FAILED,
+    "stopped": ExitCode.STOPPED,
+}
+
+
+@rich_click.command()
+@click.argument("identifier", metavar="JOB_OR_EXECUTION")
+@click.option(
+    "--lines",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="How many of the last lines, for each job.",
+)
+@click.option("--follow", is_flag=True, help="Go on with new lines until the jobs are over.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def logs(identifier: str, lines: int, *, follow: bool, as_json: bool) -> None:
+    """Show what a job, or each job of an execution, has printed.
+
+    \b
+    Names and ids are those that `cdao jobs` shows.
+    \b
+    Examples:
+      cdao logs a0f3a9d1c0b7e5f60718 --lines 20
+      cdao logs a0f3a9d1c0b7e5f60718-n1-dtyxehan-0 --follow
+    """
+    from cdao_sdk.aws.bridge import bridge
+    from cdao_sdk.aws.watch import log_tail
+    from cdao_sdk.monitor.feed import job_labels, jobs_named
+
+    clients, _ = connected()
+    found = bridge.run(jobs_named(clients, identifier))
+    labels = bridge.run(job_labels(clients, found, identifier))
+    printer = _LogPrinter(labels, as_json=as_json)
+    if follow:
+        _follow_logs(clients, identifier, found, printer)
+        return
+    for job in found:
+        printer.show(job, bridge.run(log_tail(clients, job, lines)))
+
+
+def _follow_logs(
+    clients: AwsClients, identifier: str, found: list[Job], printer: _LogPrinter
+) -> None:
+    from cdao_sdk.aws import logs as job_logs
+    from cdao_sdk.aws.bridge import bridge
+    from cdao_sdk.kinds.registry import KINDS
+    from cdao_sdk.monitor.feed import jobs_named
+
+    pause = _FOLLOW_PAUSE_SECONDS["embedded" if clients.target.is_embedded else "aws"]
+    tokens: dict[str, dict[str, str]] = {}
+    while True:
+        for job in found:
+            group = KINDS[job.kind].api.log_group
+            read = job_logs.read_on(clients, group, job.name, tokens.get(job.name, {}))
+            new, tokens[job.name] = bridge.run(read)
+            printer.show(job, new)
+        if all(job.is_over for job in found):
+            return
+        time.sleep(pause)
+        found = bridge.run(jobs_named(clients, identifier))
+
+
+class _LogPrinter:
+    """Writes log lines; several jobs or hosts are told apart."""
+
+    def __init__(self, labels: Mapping[str, JobLabel], *, as_json: bool) -> None:
+        self._labels = labels
+        self._as_json = as_json
+        self._last = ""
+
+    def show(self, job: Job, lines: Sequence[LogLine]) -> None:
+        """Write lines of one job."""
+        if self._as_json:
+            for line in lines:
+                time_stamp = line.time.isoformat()
+                document = {"time": time_stamp, "job": job.name, "host": line.host}
+                click.echo(json.dumps({**document, "text": line.text}, ensure_ascii=False))
+            return
+        if lines and len(self._labels) > 1 and self._last != job.name:
+            step = self._labels.get(job.name)
+            task = f"{step.task}: " if step and step.task else ""
+            click.echo(f"==> {task}{job.name} <==")
+            self._last = job.name
+        hosts = job.seen.instance_count > 1
+        for line in lines:
+            click.echo(f"{line.host}| {line.text}" if hosts else line.text)
+        sys.stdout.flush()
+
+
+@rich_click.command()
+@click.argument("identifier", metavar="JOB_OR_EXECUTION")
+def stop(identifier: str) -> None:
+    """Stop a job, or all jobs of an execution.
+
+    \b
+    Finished jobs are left alone; the execution ends with its jobs.
+    \b
+    Examples:
+      cdao stop a0f3a9d1c0b7e5f60718
+      cdao stop a0f3a9d1c0b7e5f60718-n1-dtyxehan-0
+    """
+    from cdao_sdk.aws.bridge import bridge
+    from cdao_sdk.aws.watch import stop_job
+    from cdao_sdk.monitor.feed import jobs_named
+
+    clients, _ = connected()
+    found = bridge.run(jobs_named(clients, identifier))
+    running = [job for job in found if not job.is_over]
+    for job in running:
+        bridge.run(stop_job(clients, job))
+        click.echo(f"stopping {job.name} (it was {job.status})")
+    if not running:
+        ends = ", ".join(f"{job.name} is {job.status}" for job in found)
+        click.echo(f"nothing to stop: {ends}")

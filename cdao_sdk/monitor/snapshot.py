@@ -1,0 +1,313 @@
+"""One moment of an execution's jobs, as a frozen value that every view renders."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from cdao_sdk.kinds.job import Phase
+from cdao_sdk.kinds.observation import plain_reason
+from cdao_sdk.kinds.registry import KINDS
+from cdao_sdk.monitor.wording import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from cdao_sdk.aws.watch import Job
+
+__all__ = ["ExecutionFacts", "JobLabel", "JobRow", "Snapshot", "changes", "label_of", "take"]
+
+State = Literal["waiting", "running", "succeeded", "failed", "stopped"]
+
+STATES: Mapping[Phase, State] = {
+    Phase.QUEUED: "waiting",
+    Phase.INITIALIZING: "waiting",
+    Phase.RUNNING: "running",
+    Phase.SUCCEEDED: "succeeded",
+    Phase.FAILED: "failed",
+    Phase.RETRYABLE: "failed",
+    Phase.STOPPED: "stopped",
+}
+"""How a view tells the phases apart: a colour and a sign for each."""
+
+# <execution>-<node>-<hash>-<attempt>, as kinds.naming puts it together.
+_JOB_NAME = re.compile(r"(?P<beginning>.+)-[a-z2-7]{8}-(?P<attempt>\d+)")
+
+
+@dataclass(frozen=True)
+class ExecutionFacts:
+    """What an execution's record says.
+
+    Attributes:
+        id: The execution.
+        workflow: What it runs.
+        status: ``"RUNNING"``, ``"SUCCEEDED"``, ``"FAILED"`` or ``"ABORTED"``.
+        nodes: Ids of its nodes, in the order of their dependencies.
+        error: Why it failed; empty otherwise.
+    """
+
+    id: str
+    workflow: str = ""
+    status: str = "RUNNING"
+    nodes: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.status != "RUNNING"
+
+
+@dataclass(frozen=True)
+class JobLabel:
+    """Which step of which execution a job is.
+
+    Attributes:
+        node: The node's id; empty for a job that is not one of ours.
+        task: The task's name, without its module; empty if only the job's name is known.
+        attempt: Which try, from 0.
+        execution: The execution's id, where the job's tags say it.
+    """
+
+    node: str = ""
+    task: str = ""
+    attempt: int = 0
+    execution: str = ""
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job at one moment; all text is fit to be shown.
+
+    Attributes:
+        name: SageMaker's name of it.
+        label: Short name for people: its task, node or, failing these, its whole name.
+        node: The node's id; empty if unknown.
+        execution: The execution's id; empty if unknown.
+        kind: ``"training"``, ``"processing"``, ``"transform"``.
+        kind_title: The kind for people.
+        state: What decides colour and sign.
+        status: SageMaker's status.
+        secondary_status: SageMaker's secondary status; empty for kinds that have none.
+        message: One line about where it stands.
+        created: When it was accepted.
+        ended: When it ended; None before.
+        elapsed_seconds: From its creation to its end, or to the snapshot.
+        instance_type: Such as ``"ml.m5.xlarge"``.
+        instance_count: Number of instances.
+        spot: Whether it runs on spot instances.
+        savings_percent: What spot saved; None without spot and before the end.
+        billable_seconds: Seconds paid for, an instance; None while unknown.
+        metrics: Last value of each metric.
+        artifact: URI of what it made; empty before the end.
+        error: SageMaker's FailureReason, without our own tags; empty if it did not fail.
+        log_tail: Last log lines, oldest first; only where the view asked for them.
+    """
+
+    name: str
+    label: str
+    node: str
+    execution: str
+    kind: str
+    kind_title: str
+    state: State
+    status: str
+    secondary_status: str
+    message: str
+    created: datetime
+    ended: datetime | None
+    elapsed_seconds: float
+    instance_type: str
+    instance_count: int
+    spot: bool
+    savings_percent: float | None
+    billable_seconds: int | None
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    artifact: str = ""
+    error: str = ""
+    log_tail: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state not in ("waiting", "running")
+
+    @property
+    def status_words(self) -> str:
+        """Status, and the secondary one where it says more."""
+        if self.secondary_status in ("", self.status):
+            return self.status
+        return f"{self.status}/{self.secondary_status}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Jobs at one moment.
+
+    Attributes:
+        title: What is watched.
+        jobs: The jobs, in the order of the execution's nodes where that is known.
+        taken: When, in UTC.
+        note: What hinders the watching just now; empty normally.
+        status: The execution's status; empty if there is no record of it.
+        error: Why the execution failed; empty otherwise.
+    """
+
+    title: str
+    jobs: tuple[JobRow, ...]
+    taken: datetime
+    note: str = ""
+    status: str = ""
+    error: str = ""
+
+    @property
+    def jobs_are_over(self) -> bool:
+        """Whether no job of it goes on."""
+        return all(row.is_over for row in self.jobs)
+
+    def tells_of(self, row: JobRow) -> bool:
+        """Whether the execution's error already says why this job failed."""
+        return row.name in self.error
+
+    @property
+    def outcome(self) -> Literal["running", "succeeded", "failed", "stopped"]:
+        """How it ended: as the execution's record says, else as its jobs did.
+
+        A job that failed and was tried again does not make a failed execution; only the record
+        knows that.
+        """
+        if self.status:
+            return _OUTCOMES.get(self.status, "failed")
+        states = {row.state for row in self.jobs}
+        if not self.jobs_are_over:
+            return "running"
+        if "failed" in states:
+            return "failed"
+        return "stopped" if "stopped" in states else "succeeded"
+
+
+_OUTCOMES: Mapping[str, Literal["running", "succeeded", "failed", "stopped"]] = {
+    "RUNNING": "running",
+    "SUCCEEDED": "succeeded",
+    "FAILED": "failed",
+    "ABORTED": "stopped",
+}
+
+
+def label_of(job_name: str, tags: Mapping[str, str], execution_prefix: str = "") -> JobLabel:
+    """Which step a job is, from its tags, else from its name.
+
+    Args:
+        job_name: The job's name.
+        tags: Its tags; empty if they are not known.
+        execution_prefix: How the names of this execution's jobs begin, if that is known.
+
+    Example:
+        >>> label_of("f3a9d1c0b7-n0-dtyxehan-1", {"cdao:task": "flow.train", "cdao:node": "n0"})
+        JobLabel(node='n0', task='train', attempt=1, execution='')
+        >>> label_of("f3a9d1c0b7-n0-dtyxehan-1", {}).node
+        'n0'
+    """
+    match = _JOB_NAME.fullmatch(job_name)
+    attempt = int(match["attempt"]) if match else 0
+    task = tags.get("cdao:task", "").rpartition(".")[2]
+    execution = tags.get("cdao:execution", "")
+    node = tags.get("cdao:node", "")
+    if not node and match:
+        beginning = match["beginning"]
+        known = execution_prefix and beginning.startswith(f"{execution_prefix}-")
+        cut = len(execution_prefix) if known else beginning.find("-")
+        node = beginning[cut + 1 :] if cut > 0 else ""
+    return JobLabel(node, task, attempt, execution)
+
+
+def take(
+    title: str,
+    jobs: Sequence[Job],
+    *,
+    taken: datetime,
+    labels: Mapping[str, JobLabel] | None = None,
+    log_tails: Mapping[str, Sequence[str]] | None = None,
+    execution: ExecutionFacts | None = None,
+    note: str = "",
+) -> Snapshot:
+    """Put a snapshot together.
+
+    Args:
+        title: What is watched.
+        jobs: The jobs as AWS has them.
+        taken: Now, in UTC.
+        labels: Which step each job is, by the job's name; read from the name where missing.
+        log_tails: Last log lines by the job's name.
+        execution: What the execution's record says, if there is one.
+        note: What hinders the watching.
+    """
+    known = labels or {}
+    steps = {job.name: known.get(job.name) or label_of(job.name, {}) for job in jobs}
+    order = {node: index for index, node in enumerate(execution.nodes if execution else ())}
+    in_order = sorted(
+        jobs, key=lambda job: (order.get(steps[job.name].node, len(order)), job.created)
+    )
+    words = _words(steps)
+    rows = tuple(
+        _row(job, steps[job.name], words[job.name], (log_tails or {}).get(job.name, ()), taken)
+        for job in in_order
+    )
+    return Snapshot(
+        title=title,
+        jobs=rows,
+        taken=taken,
+        note=printable(note),
+        status=execution.status if execution else "",
+        error=printable(execution.error) if execution else "",
+    )
+
+
+def changes(before: Snapshot | None, after: Snapshot) -> list[JobRow]:
+    """The jobs that are new, or whose status or secondary status is another one now."""
+    known = {row.name: row.status_words for row in before.jobs} if before else {}
+    return [row for row in after.jobs if known.get(row.name) != row.status_words]
+
+
+def _words(steps: Mapping[str, JobLabel]) -> dict[str, str]:
+    """A short name for each job: nodes of one task get the node's id, later tries their number."""
+    nodes_of_task: dict[tuple[str, str], set[str]] = {}
+    for step in steps.values():
+        nodes_of_task.setdefault((step.execution, step.task), set()).add(step.node)
+    words: dict[str, str] = {}
+    for name, step in steps.items():
+        word = step.task or step.node or name
+        if step.task and len(nodes_of_task[step.execution, step.task]) > 1:
+            word = f"{step.task} {step.node}"
+        words[name] = f"{word} (try {step.attempt + 1})" if step.attempt else word
+    return words
+
+
+def _row(job: Job, step: JobLabel, label: str, log_tail: Sequence[str], taken: datetime) -> JobRow:
+    seen = job.seen
+    return JobRow(
+        name=job.name,
+        label=label,
+        node=step.node,
+        execution=step.execution,
+        kind=job.kind,
+        kind_title=KINDS[job.kind].title if job.kind in KINDS else job.kind,
+        state=STATES[seen.phase],
+        status=seen.status,
+        secondary_status=seen.secondary_status,
+        message=printable(seen.message),
+        created=job.created,
+        ended=seen.ended,
+        elapsed_seconds=max(0.0, ((seen.ended or taken) - job.created).total_seconds()),
+        instance_type=seen.instance_type,
+        instance_count=seen.instance_count,
+        spot=seen.spot,
+        savings_percent=job.spot_savings_percent,
+        billable_seconds=seen.billable_seconds,
+        metrics=dict(seen.metrics),
+        artifact=job.artifact,
+        error=printable(plain_reason(seen.failure_reason)),
+        log_tail=tuple(printable(line) for line in log_tail),
+    )
