@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import logging
 import os
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from cdao_sdk.flyte.services import Services
     from cdao_sdk.local.server import LocalSageMaker
+
+
+@dataclass
+class Proxy:
+    """Passes everything on to the embedded server, but what it is told to refuse.
+
+    `refusals` maps an operation ("CreateTrainingJob") to the error code that it gets; `seen` holds
+    the operations that came, in order.
+    """
+
+    target: str
+    url: str = ""
+    refusals: dict[str, str] = field(default_factory=dict[str, str])
+    seen: list[str] = field(default_factory=list[str])
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        self.seen.append(operation)
+        code = self.refusals.get(operation)
+        if code:
+            text = json.dumps({"__type": code, "message": f"the test refuses {operation}"})
+            answer: tuple[int, list[tuple[str, str]], bytes] = (400, [], text.encode())
+        else:
+            connection = http.client.HTTPConnection(self.target)
+            connection.request(request.command, request.path, body, dict(request.headers))
+            given = connection.getresponse()
+            answer = (given.status, given.getheaders(), given.read())
+            connection.close()
+        request.send_response(answer[0])
+        for name, value in answer[1]:
+            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                request.send_header(name, value)
+        request.send_header("Content-Length", str(len(answer[2])))
+        request.end_headers()
+        if request.command != "HEAD":
+            request.wfile.write(answer[2])
+
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerExecutionRole"
 BUCKET = "cdao-tests"
@@ -26,6 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "ignore:There is no current event loop:DeprecationWarning",
         # flytekit says so of Dict[str, Any], which the tests of pickles use on purpose.
         "ignore:Unsupported Type .* Flyte will default to use PickleFile:UserWarning",
+        # flytekit's checkpointer leaves its folder to the garbage collector.
+        "ignore:Implicitly cleaning up <TemporaryDirectory:ResourceWarning",
     ):
         config.addinivalue_line("filterwarnings", ignored)
 
@@ -60,14 +105,15 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSageMake
 
 
 @pytest.fixture(scope="session")
-def services(embedded: LocalSageMaker) -> Services:
+def services(embedded: LocalSageMaker) -> Iterator[Services]:
     """What a connector needs, pointed at the embedded server."""
+    from cdao_sdk.aws.bridge import bridge
     from cdao_sdk.aws.session import AwsClients, embedded_target
     from cdao_sdk.flyte.services import Services
 
-    return Services(
-        clients=AwsClients(embedded_target(embedded.url)), role_arn=ROLE, bucket=BUCKET
-    )
+    clients = AwsClients(embedded_target(embedded.url))
+    yield Services(clients=clients, role_arn=ROLE, bucket=BUCKET)
+    bridge.run(clients.close())
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +127,70 @@ def boto(embedded: LocalSageMaker) -> Any:
         return session.client(service, endpoint_url=embedded.url)
 
     return make
+
+
+@pytest.fixture
+def proxy(embedded: LocalSageMaker) -> Iterator[Proxy]:
+    """Something in front of the embedded server that can refuse requests, and counts them."""
+    proxy = Proxy(embedded.url.removeprefix("http://"))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            proxy.answer(self)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        proxy.url = f"http://127.0.0.1:{server.server_port}"
+        yield proxy
+        server.shutdown()
+
+
+@pytest.fixture
+def proxied(proxy: Proxy) -> Iterator[Services]:
+    """Services that reach the embedded server through the proxy."""
+    from cdao_sdk.aws.bridge import bridge
+    from cdao_sdk.aws.session import AwsClients, embedded_target
+    from cdao_sdk.flyte.services import Services
+
+    clients = AwsClients(embedded_target(proxy.url))
+    yield Services(clients=clients, role_arn=ROLE, bucket=BUCKET)
+    bridge.run(clients.close())
+
+
+@pytest.fixture
+def start_processing(boto: Any) -> Iterator[Callable[..., str]]:
+    """Starts a processing job that runs a line of Python; what still runs is stopped afterwards."""
+    client = boto("sagemaker")
+    names: list[str] = []
+
+    def start(name: str, code: str = "pass", tags: Mapping[str, str] | None = None) -> str:
+        cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        client.create_processing_job(
+            ProcessingJobName=name,
+            RoleArn=ROLE,
+            ProcessingResources={"ClusterConfig": cluster},
+            AppSpecification={
+                "ImageUri": "python:3.11",
+                "ContainerEntrypoint": ["python3", "-u", "-c", code],
+            },
+            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+        )
+        names.append(name)
+        return name
+
+    yield start
+    for name in names:
+        described = client.describe_processing_job(ProcessingJobName=name)
+        if described["ProcessingJobStatus"] == "InProgress":
+            client.stop_processing_job(ProcessingJobName=name)
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from cdao_sdk.aws.bridge import bridge
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-# botocore's own retries: standard mode, jittered, capped; throttling above that is our queue's.
-_RETRIES = {"mode": "standard", "total_max_attempts": 5}
+# botocore's own retries: standard mode, jittered. Few: Propeller gives a call 3 s, and what is throttled
+# longer than that waits in our queue.
+_RETRIES = {"mode": "standard", "total_max_attempts": 3}
 
 
 class AwsClient(Protocol):

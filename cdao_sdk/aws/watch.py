@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cdao_sdk.aws import logs
 from cdao_sdk.aws.calls import call
-from cdao_sdk.errors import NotFound
+from cdao_sdk.errors import NotFound, SubmissionError
 from cdao_sdk.kinds.job import Phase
 from cdao_sdk.kinds.observation import spot_savings_percent
 from cdao_sdk.kinds.registry import KINDS
@@ -175,5 +175,11 @@ async def log_tail(clients: AwsClients, job: Job, lines: int = 100) -> list[logs
 async def stop_job(clients: AwsClients, job: Job) -> None:
     """Ask SageMaker to stop a job; a finished one is left alone."""
     api = KINDS[job.kind].api
-    if not job.is_over:
+    if job.is_over:
+        return
+    try:
         await call(clients, "sagemaker", api.stop, {api.name_field: job.name})
+    except SubmissionError:
+        # Refused because it has ended in between?
+        if not (await _describe(clients, KINDS[job.kind], job.name)).is_over:
+            raise

@@ -85,6 +85,16 @@ def classify(reason: str) -> Failure:
     return Failure(phase, failure_class, _first_line(reason))
 
 
+def plain_reason(reason: str) -> str:
+    """A FailureReason for people: without the runner's tag.
+
+    Example:
+        >>> plain_reason("AlgorithmError: [cdao:USER] ValueError: no column")
+        'AlgorithmError: ValueError: no column'
+    """
+    return _RUNNER_TAG.sub("", reason, count=1)
+
+
 def phase_of(status: str) -> Phase:
     """Phase of a job's status; an unknown status is taken for work in progress."""
     return STATUSES.get(status, Phase.RUNNING)

@@ -1,12 +1,124 @@
-"""Sample flows as a user's own modules, and a stand-in in front of the server that can refuse."""
+"""Sample flows as a user's own modules, and a connector that is driven as Propeller drives it."""
 
 from __future__ import annotations
 
+import secrets
 import sys
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cdao_sdk.aws.bridge import bridge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdao_sdk.flyte.job_meta import JobMeta
+    from cdao_sdk.flyte.services import Services
 
 FLOWS = Path(__file__).parent / "flows"
 
 # Jobs import the flows' modules: they hold nothing but what a user's file would.
 if str(FLOWS) not in sys.path:
     sys.path.insert(0, str(FLOWS))
+
+
+@dataclass
+class Driven:
+    """One task under one connector: what Propeller would send, and what it would hear."""
+
+    task: Any
+    services: Services
+    execution: str
+    node: str = "n0"
+    attempt: int = 0
+
+    def __post_init__(self) -> None:
+        from cdao_sdk.flyte.connector import SageMakerConnector
+        from cdao_sdk.flyte.local_run import LocalRun
+
+        self.connector = SageMakerConnector(self.task.job_kind, self.services)
+        self._code = LocalRun(self.execution, self.services).code_uri(self.task)
+
+    @property
+    def template(self) -> Any:
+        from flytekit.configuration import (
+            FastSerializationSettings,
+            ImageConfig,
+            SerializationSettings,
+        )
+        from flytekit.models.task import TaskTemplate
+        from flytekit.tools.translator import get_serializable
+
+        settings = SerializationSettings(
+            image_config=ImageConfig.auto_default_image(),
+            fast_serialization_settings=FastSerializationSettings(
+                enabled=self._code is not None, distribution_location=self._code
+            ),
+        )
+        template = get_serializable(OrderedDict(), settings, self.task).template
+        return TaskTemplate.from_flyte_idl(template.to_flyte_idl())  # as it comes over the wire
+
+    def literals(self, inputs: dict[str, object]) -> Any:
+        from flytekit import FlyteContextManager
+        from flytekit.core.type_engine import TypeEngine
+
+        types = self.task.python_interface.inputs
+        context = FlyteContextManager.current_context()
+        return TypeEngine.dict_to_literal_map(context, inputs, types)
+
+    def metadata(self) -> Any:
+        from cdao_sdk.flyte.local_run import LocalRun, NodeRun, _metadata
+
+        run = LocalRun(self.execution, self.services, "project", "development")
+        return _metadata(self.task.name, NodeRun(run, self.node), self.attempt)
+
+    async def create_async(self, **inputs: object) -> JobMeta:
+        return await self.connector.create(
+            task_template=self.template,
+            output_prefix="s3://cdao-tests/flyte/out",
+            inputs=self.literals(inputs),
+            task_execution_metadata=self.metadata(),
+        )
+
+    def create(self, **inputs: object) -> JobMeta:
+        return bridge.run(self.create_async(**inputs))
+
+    def get(self, meta: JobMeta) -> Any:
+        # Propeller hands on what create returned, each time anew.
+        return bridge.run(self.connector.get(type(meta).decode(meta.encode())))
+
+    def delete(self, meta: JobMeta) -> None:
+        bridge.run(self.connector.delete(type(meta).decode(meta.encode())))
+
+    def finish(self, meta: JobMeta, timeout: float = 40) -> Any:
+        from flytekit.extend.backend.utils import is_terminal_phase
+
+        deadline = time.monotonic() + timeout
+        while not is_terminal_phase((resource := self.get(meta)).phase):
+            assert time.monotonic() < deadline, resource
+            time.sleep(0.02)
+        return resource
+
+    def value(self, resource: Any) -> object:
+        from flytekit import FlyteContextManager
+        from flytekit.core.type_engine import TypeEngine
+
+        types = self.task.python_interface.outputs
+        context = FlyteContextManager.current_context()
+        return TypeEngine.literal_map_to_kwargs(context, resource.outputs, types)["o0"]
+
+
+@pytest.fixture
+def driven(services: Services) -> Callable[..., Driven]:
+    """Drives a task on the embedded server, each time in an execution of its own."""
+
+    def make(task: Any, **changes: Any) -> Driven:
+        execution = "t" + secrets.token_hex(8)
+        return Driven(task, **{"services": services, "execution": execution, **changes})
+
+    return make

@@ -186,11 +186,12 @@ def test_list_of_files_gets_a_channel_each() -> None:
 
 def test_data_frame_becomes_a_channel() -> None:
     kind = TypeEngine.to_literal_type(StructuredDataset).structured_dataset_type
-    dataset = lit.StructuredDataset("s3://b/frame/", lit.StructuredDatasetMetadata(kind))
-    encoded, encoder = _encode(lit.Literal(scalar=lit.Scalar(structured_dataset=dataset)))
-    assert encoded["dataframe"] == "/opt/ml/input/data/data/frame"
-    assert encoded["format"] == "parquet"
-    assert encoder.channels["data"].uri == "s3://b/frame"
+    for uri, prefix in (("s3://b/o1", "s3://b/o1/"), ("s3://b/f.parquet", "s3://b/f.parquet")):
+        dataset = lit.StructuredDataset(uri, lit.StructuredDatasetMetadata(kind))
+        encoded, encoder = _encode(lit.Literal(scalar=lit.Scalar(structured_dataset=dataset)))
+        assert encoded["dataframe"] == "/opt/ml/input/data/data"
+        assert encoded["format"] == "parquet"
+        assert encoder.channels["data"].uri == prefix  # files/o1 must not bring files/o10
 
 
 def test_file_outside_of_s3_is_refused_with_the_way_out() -> None:

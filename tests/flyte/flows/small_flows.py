@@ -2,10 +2,12 @@
 
 import dataclasses
 import enum
+import os
 import time
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+import pandas as pd
 from flytekit import (
     LaunchPlan,
     WorkflowFailurePolicy,
@@ -15,6 +17,7 @@ from flytekit import (
     task,
     workflow,
 )
+from flytekit.core.workflow import ImperativeWorkflow
 from flytekit.types.directory import FlyteDirectory
 from flytekit.types.file import FlyteFile
 
@@ -131,8 +134,6 @@ def read_all(files: list[FlyteFile]) -> list[str]:
 
 @processing
 def write_folder(names: list[str]) -> FlyteDirectory:
-    import os
-
     os.mkdir("folder")
     for name in names:
         with open(os.path.join("folder", name), "w") as file:
@@ -142,8 +143,6 @@ def write_folder(names: list[str]) -> FlyteDirectory:
 
 @processing
 def list_folder(folder: FlyteDirectory) -> list[str]:
-    import os
-
     return sorted(os.listdir(folder))
 
 
@@ -177,8 +176,6 @@ def config_keys(config: dict[str, Any]) -> list[str]:
 
 @sagemaker_training_task(framework="sklearn")
 def fit(number: int) -> str:
-    import os
-
     job = current_job()
     with open(os.path.join(job.model_dir, "model.txt"), "w") as file:
         file.write(str(number))
@@ -298,7 +295,12 @@ def failing_inside(seconds: float) -> tuple[int, float]:
     return failing(number=1), sleep(seconds=seconds)
 
 
-@workflow(on_failure=write)
+@processing
+def clean_up(text: str) -> None:
+    print("cleaned up after", text)
+
+
+@workflow(on_failure=clean_up)
 def handled(text: str) -> int:
     write(text=text)
     return fail(number=3)
@@ -307,3 +309,65 @@ def handled(text: str) -> int:
 @workflow
 def long_chain(seconds: float) -> float:
     return sleep(seconds=sleep(seconds=seconds))
+
+
+@workflow(on_failure=clean_up)
+def handled_branching(text: str) -> int:
+    return conditional("text").if_(text == "abc").then(fail(number=1)).else_().then(double(number=2))
+
+
+@workflow
+def branch_inside(number: int) -> int:
+    return double(number=branching(number=number))
+
+
+@processing
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@workflow
+def gathered(x: int) -> int:
+    place = point(x=x)
+    return total(numbers=[place.x, place.inner.numbers[1], double(number=x)])
+
+
+fixed_plan = LaunchPlan.get_or_create(doubling, "seven", fixed_inputs={"number": 7})
+
+imperative = ImperativeWorkflow(name="imperative")
+_node = imperative.add_entity(double, number=imperative.add_workflow_input("number", int))
+_node = imperative.add_entity(double, number=_node.outputs["o0"])
+imperative.add_workflow_output("o0", _node.outputs["o0"])
+
+
+@sagemaker_processing_task(framework="sklearn", cache=True, cache_version="1")
+def cached(number: int) -> int:
+    return number + 1
+
+
+@processing
+def make_frame(rows: int) -> pd.DataFrame:
+    return pd.DataFrame({"x": range(rows)})
+
+
+@processing
+def frame_sum(frame: pd.DataFrame) -> int:
+    return int(frame["x"].sum())
+
+
+@workflow
+def frames_flow(rows: int) -> tuple[int, pd.DataFrame]:
+    frame = make_frame(rows=rows)
+    return frame_sum(frame=frame), frame
+
+
+class Unpickler:
+    """A pickle that becomes the id of the process that reads it."""
+
+    def __reduce__(self):
+        return os.getpid, ()
+
+
+@processing
+def config_value(config: dict[str, Any]) -> int:
+    return config["pid"]

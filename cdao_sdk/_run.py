@@ -1,0 +1,250 @@
+"""``run()`` and what belongs to it."""
+
+# flytekit and botocore ship no type information: what comes from them is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false, reportUntypedFunctionDecorator=false
+
+from __future__ import annotations
+
+import functools
+import logging
+import signal
+import tempfile
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from flytekit.configuration import DataConfig, S3Config
+from flytekit.core.context_manager import FlyteContextManager
+from flytekit.core.data_persistence import FileAccessProvider
+
+from cdao_sdk._connect import connect
+from cdao_sdk.aws.bridge import bridge
+from cdao_sdk.aws.storage import ensure_bucket
+from cdao_sdk.errors import CdaoError, ConfigurationError, NotFound, PlanError
+from cdao_sdk.flyte.execution import Execution, ExecutionRecord, LocalExecution
+from cdao_sdk.flyte.filesystems import close_s3_sessions
+from cdao_sdk.flyte.local_engine import node_order
+from cdao_sdk.flyte.local_run import LocalRun, new_execution_id
+from cdao_sdk.flyte.run_inputs import input_literals
+from cdao_sdk.settings import holder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from flytekit import FlyteContext
+
+    from cdao_sdk.flyte.run_inputs import Entity
+    from cdao_sdk.flyte.services import Services
+    from cdao_sdk.settings import Settings
+
+__all__ = ["get_execution", "loose_run", "monitor_sagemaker_jobs", "run"]
+
+logger = logging.getLogger(__name__)
+
+# What jobs get to stop by themselves when the script is interrupted.
+_STOPPING_SECONDS = 30.0
+
+_running: weakref.WeakSet[LocalExecution] = weakref.WeakSet()
+
+
+def _services(settings: Settings) -> Services:
+    """The AWS of a run in this process, with a bucket that is there."""
+    services = connect(settings)
+    if services.clients.target.is_embedded and services.bucket:
+        bridge.run(ensure_bucket(services.clients, services.bucket))
+    if services.bucket is None:
+        msg = (
+            "A run in this process on AWS needs a bucket for code and outputs:"
+            " configure(default_bucket='…') or CDAO_DEFAULT_BUCKET."
+        )
+        raise ConfigurationError(msg)
+    return services
+
+
+def run(
+    workflow: Entity, inputs: Mapping[str, object] | None = None, **settings: object
+) -> Execution:
+    """Run a workflow; returns at once.
+
+    Args:
+        workflow: A workflow, launch plan or task.
+        inputs: Its inputs by name; those with a default may be left out. A local path for a
+            ``FlyteFile`` or ``FlyteDirectory`` is uploaded.
+        **settings: Settings for this run alone, as ``configure`` takes them.
+
+    Returns:
+        The execution: ``id``, ``status``, ``wait()``, ``outputs``, ``jobs()``, ``cancel()``.
+
+    Raises:
+        PlanError: The inputs do not fit; all that is wrong with them. Nothing was created.
+        ConfigurationError: A setting is missing or malformed.
+
+    Example:
+        >>> import cdao_sdk
+        >>> @cdao_sdk.sagemaker_workflow
+        ... def pipeline(number: int) -> int:
+        ...     return number
+        >>> execution = cdao_sdk.run(pipeline, inputs={"number": 3})
+        >>> execution.wait(timeout=60).outputs
+        {'o0': 3}
+    """
+    in_force = holder.gather(settings).settings
+    _give_back_ctrl_c()
+    _check_runnable(workflow)
+    if in_force.admin_endpoint:
+        msg = (
+            f"admin_endpoint={in_force.admin_endpoint!r}: this release runs workflows in this"
+            " process only. Use `pyflyte run --remote` for the cluster, or unset admin_endpoint"
+            " (configure(admin_endpoint=None)) to run here."
+        )
+        raise ConfigurationError(msg)
+    _compile(workflow)
+    local_run = _local_run(in_force)
+    context = _context(local_run)
+    with FlyteContextManager.with_context(context.new_builder()):
+        literals = input_literals(context, workflow, inputs or {})
+    execution = LocalExecution(
+        workflow,
+        literals,
+        local_run,
+        context=context,
+        records=_records(in_force),
+        viewer=functools.partial(_view, settings=in_force),
+    )
+    _running.add(execution)
+    return execution.start()
+
+
+def _give_back_ctrl_c() -> None:
+    """Importing flytekit makes Ctrl-C a bare ``exit(1)``; let it be a KeyboardInterrupt again."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    if getattr(handler, "__module__", "").startswith("flytekit."):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _check_runnable(workflow: object) -> None:
+    if not hasattr(workflow, "python_interface"):
+        hint = " Decorate it with @sagemaker_workflow." if callable(workflow) else ""
+        msg = f"{workflow!r} is neither a workflow nor a task.{hint}"
+        raise PlanError(msg)
+
+
+def _compile(workflow: Entity) -> None:
+    """Build the graph, before anything is created."""
+    try:
+        node_order(workflow)
+    except CdaoError:
+        raise
+    except Exception as error:  # whatever the workflow's function raises
+        msg = f"{workflow.name} cannot be compiled: {type(error).__name__}: {error}"
+        raise PlanError(msg) from error
+
+
+def _records(settings: Settings) -> Path:
+    return settings.state_path / "executions"
+
+
+def _local_run(settings: Settings) -> LocalRun:
+    services = _services(settings)
+    is_local = services.clients.target.is_embedded
+    return LocalRun(
+        execution=new_execution_id(),
+        services=services,
+        project=settings.project,
+        domain=settings.domain,
+        poll_seconds=0.25 if is_local else settings.poll_interval_seconds,
+    )
+
+
+def _context(local_run: LocalRun) -> FlyteContext:
+    """flytekit's context, whose files and offloaded values go to the run's own bucket."""
+    target, bucket = local_run.services.clients.target, local_run.services.bucket
+    config = S3Config(
+        endpoint=target.endpoint_url,
+        access_key_id=target.access_key_id,
+        secret_access_key=target.secret_access_key,
+    )
+    prefix = f"s3://{bucket}/cdao/{local_run.project}/{local_run.domain}/{local_run.execution}/data"
+    access = FileAccessProvider(tempfile.gettempdir(), prefix, DataConfig(s3=config))
+    return FlyteContextManager.current_context().with_file_access(access).build()
+
+
+_loose: list[tuple[Settings, LocalRun]] = []
+_loose_lock = threading.Lock()
+
+
+def loose_run() -> LocalRun:
+    """The run that tasks belong to which are called directly; one for the settings in force."""
+    settings = holder.gather().settings
+    with _loose_lock:
+        for known, local_run in _loose:
+            if known == settings:
+                return local_run
+        _loose.append((settings, _local_run(settings)))
+        return _loose[-1][1]
+
+
+def get_execution(execution_id: str) -> ExecutionRecord:
+    """What is kept on disk of an execution in this or another process.
+
+    Args:
+        execution_id: Its id.
+
+    Raises:
+        NotFound: There is no record of it here.
+    """
+    path = _records(holder.gather().settings) / f"{execution_id}.json"
+    try:
+        return ExecutionRecord.read(path)
+    except FileNotFoundError:
+        msg = f"There is no execution {execution_id!r} in {path.parent}."
+        raise NotFound(msg) from None
+
+
+def monitor_sagemaker_jobs(execution_id: str) -> None:
+    """Show the SageMaker jobs of an execution, and follow them.
+
+    In a terminal it returns when the last job is done; elsewhere it prints one line a change.
+
+    Args:
+        execution_id: An execution's id (``execution.id``), or the name of one SageMaker job.
+
+    Raises:
+        NotFound: No such execution and no such job.
+    """
+    from cdao_sdk.monitor.watching import watch
+
+    settings = holder.gather().settings
+    watch(str(execution_id), connect(settings).clients, settings)
+
+
+def _view(execution: Execution, *, settings: Settings) -> None:
+    from cdao_sdk.monitor.watching import watch
+
+    watch(execution.id, connect(settings).clients, settings)
+
+
+def _stop_at_exit() -> None:
+    """An execution in this process ends with it: its jobs are stopped, and it is said.
+
+    Going on is not possible: from Python 3.12 on no thread can be started by then.
+    """
+    alive = [execution for execution in _running if not execution.status.is_over]
+    for execution in alive:
+        logger.warning(
+            "execution %s is stopped, because the process ends; end the script with"
+            " execution.wait() or monitor_sagemaker_jobs(execution.id)",
+            execution.id,
+        )
+        execution.cancel()
+    for execution in alive:
+        execution.finished(_STOPPING_SECONDS)
+    close_s3_sessions()
+
+
+# atexit is too late: by then thread pools have been waited for and take no more work.
+threading._register_atexit(_stop_at_exit)  # noqa: SLF001 # pyright: ignore # as concurrent.futures does

@@ -1,0 +1,229 @@
+"""The user's code as one archive that a job imports.
+
+What goes in: the task's module and every module of the user's own that it imports, at whatever
+depth, also inside functions; installed packages and the standard library stay out. Files keep
+their module's path, so that every import reads as at home. Equal code gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import hashlib
+import io
+import sys
+import sysconfig
+import tarfile
+import threading
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cdao_sdk.errors import PlanError
+from cdao_sdk.flyte.notebook import NOTEBOOK_MODULE, notebook_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["CodeBundle", "EntryPoint", "bundle", "entry_point"]
+
+_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """Where a job finds a function: an importable module, and the function's name in it."""
+
+    module: str
+    function: str
+
+
+@dataclass(frozen=True)
+class CodeBundle:
+    """A gzipped tar of the user's modules.
+
+    Attributes:
+        content: The archive's bytes.
+        digest: SHA-256 of them, in hexadecimal.
+        modules: The modules in it, sorted.
+    """
+
+    content: bytes
+    digest: str
+    modules: tuple[str, ...]
+
+
+def entry_point(function: Callable[..., object]) -> EntryPoint:
+    """The module and name under which a job imports a function.
+
+    A script's ``__main__`` is known by its file's name, a notebook's by a module made for it.
+    """
+    name = function.__qualname__
+    if function.__module__ != "__main__":
+        return EntryPoint(function.__module__, name)
+    return EntryPoint(_main_name(), name)
+
+
+def _main_name() -> str:
+    main = sys.modules["__main__"]
+    spec: ModuleSpec | None = getattr(main, "__spec__", None)
+    if spec is not None and spec.name != "__main__":
+        return spec.name.removesuffix(".__main__")  # python -m package.module
+    path: str | None = getattr(main, "__file__", None)
+    return Path(path).stem if path else NOTEBOOK_MODULE
+
+
+def bundle(functions: Iterable[Callable[..., object]]) -> CodeBundle:
+    """Pack the code of some functions.
+
+    Args:
+        functions: The bodies of tasks and the handlers of models.
+
+    Returns:
+        The archive.
+
+    Raises:
+        PlanError: The code has no file, or is too large.
+    """
+    files: dict[str, bytes] = {}
+    modules: set[str] = set()
+    wanted: list[str] = []
+    interactive: list[Callable[..., object]] = []
+    for function in functions:
+        if function.__module__ == "__main__" and _main_name() == NOTEBOOK_MODULE:
+            interactive.append(function)
+        elif _source_file(function.__module__, {function.__module__.partition(".")[0]}) is None:
+            msg = (
+                f"{function.__qualname__} is defined in {function.__module__!r}, which has no"
+                " source file that could go into a job: define it in a .py file or a notebook."
+            )
+            raise PlanError(msg)
+        else:
+            wanted.append(function.__module__)
+    if interactive:
+        source = notebook_source(interactive)
+        files[f"{NOTEBOOK_MODULE}.py"] = source.encode()
+        modules.add(NOTEBOOK_MODULE)
+        wanted += _imports(ast.parse(source), "")
+    for name, path in _reachable(wanted):
+        arcname = _archive_path(name, path)
+        files[arcname] = path.read_bytes()
+        modules.add(name)
+    return CodeBundle(*_pack(files), tuple(sorted(modules)))
+
+
+def _pack(files: dict[str, bytes]) -> tuple[bytes, str]:
+    size = sum(map(len, files.values()))
+    if size > _LIMIT_BYTES:
+        msg = f"The code of this workflow has {size} bytes; {_LIMIT_BYTES} go into a job at most."
+        raise PlanError(msg)
+    buffer = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as archive,
+    ):
+        for name in sorted(files):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(files[name]), 0o644
+            archive.addfile(member, io.BytesIO(files[name]))
+    content = buffer.getvalue()
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def _reachable(names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """User modules that are imported from these, with their files."""
+    seen: set[str] = set()
+    waiting = list(names)
+    # What the functions themselves lie in goes along even where it is installed.
+    own = {name.partition(".")[0] for name in waiting}
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        path = _source_file(name, own)
+        if path is None:
+            continue
+        if name == "__main__":
+            name = _main_name()
+        yield name, path
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        waiting += _imports(_parse(path), package)
+
+
+# Two threads that parse at the same time fail in CPython 3.11 ("AST constructor recursion depth
+# mismatch", python/cpython#106905).
+_parsing = threading.Lock()
+
+
+def _parse(path: Path) -> ast.Module:
+    try:
+        with _parsing:
+            return ast.parse(path.read_bytes(), filename=str(path))
+    except SyntaxError as error:
+        msg = f"{path} cannot be parsed: {error}"
+        raise PlanError(msg) from error
+
+
+def _imports(tree: ast.Module, package: str) -> list[str]:
+    """Names that may be modules, of every import in a file."""
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".") if package else []
+                parts = parts[: len(parts) - node.level + 1]
+                base = ".".join([*parts, base] if base else parts)
+            found.append(base)
+            found += [f"{base}.{alias.name}" for alias in node.names]
+    return [name for name in found if name]
+
+
+def _source_file(name: str, own: set[str]) -> Path | None:
+    """The file of a module of the user's own; None for any other name."""
+    top = name.partition(".")[0]
+    ours = top in {"cdao_sdk", "flytekit"} and not name.startswith("cdao_sdk.examples.")
+    if top in sys.stdlib_module_names or ours:
+        return None
+    module = sys.modules.get(name)
+    origin: str | None = getattr(module, "__file__", None) if module else _find(name)
+    if origin is None or not origin.endswith(".py"):
+        return None
+    path = Path(origin).resolve()
+    installed = any(path.is_relative_to(folder) for folder in _installed_folders())
+    return None if (installed and top not in own) or not path.is_file() else path
+
+
+def _find(name: str) -> str | None:
+    """A module's file by its name alone: nothing is imported."""
+    search: list[str] | None = None
+    spec: ModuleSpec | None = None
+    parts = name.split(".")
+    for index in range(len(parts)):
+        spec = PathFinder.find_spec(".".join(parts[: index + 1]), search)
+        if spec is None:
+            return None
+        search = list(spec.submodule_search_locations or [])
+        if not search and index < len(parts) - 1:
+            return None
+    return spec.origin if spec else None
+
+
+def _installed_folders() -> set[Path]:
+    paths = sysconfig.get_paths()
+    return {
+        Path(paths[key]).resolve()
+        for key in ("stdlib", "platstdlib", "purelib", "platlib")
+        if key in paths
+    }
+
+
+def _archive_path(name: str, path: Path) -> str:
+    relative = name.replace(".", "/")
+    return f"{relative}/__init__.py" if path.name == "__init__.py" else f"{relative}.py"

@@ -1,0 +1,402 @@
+"""An execution: one run of a workflow, while it goes on and afterwards."""
+
+# flytekit and botocore ship no type information: what comes from them is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false, reportUntypedFunctionDecorator=false
+
+from __future__ import annotations
+
+import abc
+import contextvars
+import functools
+import json
+import logging
+import os
+import tempfile
+import threading
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from flytekit.core.context_manager import FlyteContextManager
+from flytekit.core.type_engine import TypeEngine
+from flytekit.types.directory.types import FlyteDirectory
+from flytekit.types.file.file import FlyteFile
+
+from cdao_sdk.aws.bridge import bridge
+from cdao_sdk.aws.watch import JobWatch, find_job, log_tail
+from cdao_sdk.errors import CdaoError, ExecutionTimeout, JobStopped, NotFound
+from cdao_sdk.flyte.local_engine import execute, node_order, own_context_stack
+from cdao_sdk.kinds.naming import execution_slug
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from flytekit import FlyteContext
+    from flytekit.core.data_persistence import FileAccessProvider
+    from flytekit.models.literals import Literal
+
+    from cdao_sdk.aws.logs import LogLine
+    from cdao_sdk.aws.session import AwsClients
+    from cdao_sdk.aws.watch import Job
+    from cdao_sdk.flyte.local_run import LocalRun
+    from cdao_sdk.flyte.run_inputs import Entity
+
+__all__ = ["Execution", "ExecutionRecord", "ExecutionStatus", "LocalExecution", "read_records"]
+
+
+logger = logging.getLogger(__name__)
+
+
+class ExecutionStatus(str, Enum):
+    """Where an execution stands, in Flyte's words."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ABORTED = "ABORTED"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will change any more."""
+        return self is not ExecutionStatus.RUNNING
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Execution(abc.ABC):
+    """One run of a workflow. ``run()`` makes it and returns at once."""
+
+    @property
+    @abc.abstractmethod
+    def id(self) -> str:
+        """The execution's id; every job's name begins with it."""
+
+    @property
+    @abc.abstractmethod
+    def status(self) -> ExecutionStatus:
+        """Where it stands now."""
+
+    @property
+    @abc.abstractmethod
+    def error(self) -> Exception | None:
+        """Why it failed or was stopped; None while it runs and when it succeeded."""
+
+    @property
+    @abc.abstractmethod
+    def outputs(self) -> dict[str, object]:
+        """What the workflow returned, by name; a single unnamed value is ``"o0"``.
+
+        Raises:
+            CdaoError: The execution is not done, or did not succeed.
+        """
+
+    @abc.abstractmethod
+    def wait(self, timeout: float | None = None) -> Execution:
+        """Wait for the end.
+
+        Args:
+            timeout: Seconds to wait at the most; None: for ever.
+
+        Returns:
+            The execution itself, succeeded.
+
+        Raises:
+            ExecutionTimeout: It goes on after ``timeout`` seconds.
+            JobFailed: A job failed; other classes where something else did.
+            JobStopped: It was stopped.
+        """
+
+    @abc.abstractmethod
+    def jobs(self) -> list[Job]:
+        """Its SageMaker jobs now, in the order of their creation."""
+
+    @abc.abstractmethod
+    def logs(self, job_name: str | None = None, lines: int = 100) -> list[LogLine]:
+        """The last log lines of one job, or of all.
+
+        Args:
+            job_name: The job; None: every job of the execution.
+            lines: How many lines a job at the most.
+        """
+
+    @abc.abstractmethod
+    def cancel(self) -> None:
+        """Stop its jobs and start no more; returns at once."""
+
+    @abc.abstractmethod
+    def monitor(self) -> None:
+        """Show its jobs: in a terminal until they are done, in a notebook at once."""
+
+
+@dataclass(frozen=True)
+class ExecutionRecord:
+    """What stays on disk of an execution in this process.
+
+    Attributes:
+        id: The execution's id.
+        workflow: The workflow's name.
+        status: Where it stood when the record was written.
+        created: When it began, ISO 8601 in UTC.
+        pid: The process that runs it.
+        nodes: Ids of its nodes, in the order of their dependencies.
+        ended: When it ended; empty before.
+        error: Why it failed; empty otherwise.
+    """
+
+    id: str
+    workflow: str
+    status: ExecutionStatus
+    created: str
+    pid: int
+    nodes: tuple[str, ...] = ()
+    ended: str = ""
+    error: str = ""
+
+    def write(self, folder: Path) -> None:
+        """Put the record into a folder, whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(asdict(self), file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(folder / f"{self.id}.json")
+
+    @classmethod
+    def read(cls, path: Path) -> ExecutionRecord:
+        """Read a record; one whose process is gone reads as failed.
+
+        Raises:
+            FileNotFoundError: There is none.
+            CdaoError: It is damaged, or a later release wrote it.
+        """
+        try:
+            values = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+            values["nodes"] = tuple(values["nodes"])
+            values["status"] = ExecutionStatus(values["status"])
+            record = cls(**values)
+        except (ValueError, KeyError, TypeError) as error:
+            msg = f"The record {path} cannot be read: {type(error).__name__}: {error}"
+            raise CdaoError(msg) from error
+        if record.status.is_over or _is_alive(record.pid):
+            return record
+        error = "The process that ran this execution ended before it did."
+        return replace(record, status=ExecutionStatus.FAILED, error=error)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def read_records(folder: Path) -> list[ExecutionRecord]:
+    """All records of a folder, the newest first."""
+    records: list[ExecutionRecord] = []
+    for path in folder.glob("[!.]*.json"):
+        try:
+            records.append(ExecutionRecord.read(path))
+        except CdaoError as error:  # the others can still be shown
+            logger.warning("%s", error)
+    return sorted(records, key=lambda record: record.created, reverse=True)
+
+
+def jobs_of(clients: AwsClients, execution_id: str) -> JobWatch:
+    """A watch on the jobs of an execution, by its id alone."""
+    return JobWatch(clients, execution_slug(execution_id))
+
+
+class LocalExecution(Execution):
+    """An execution in this process.
+
+    Args:
+        entity: What to run.
+        inputs: Its inputs.
+        run: Its surroundings.
+        context: flytekit's context, which tells where offloaded data goes.
+        records: Folder for its record.
+        viewer: Shows an execution.
+    """
+
+    def __init__(
+        self,
+        entity: Entity,
+        inputs: Mapping[str, Literal],
+        run: LocalRun,
+        *,
+        context: FlyteContext,
+        records: Path,
+        viewer: Callable[[Execution], None],
+    ) -> None:
+        self._entity = entity
+        self._inputs = inputs
+        self._run = run
+        self._context = context
+        self._records = records
+        self._viewer = viewer
+        self._error: Exception | None = None
+        self._outputs: dict[str, object] = {}
+        self._done = threading.Event()
+        self._watch = jobs_of(run.services.clients, run.execution)
+        self._record = ExecutionRecord(
+            id=run.execution,
+            workflow=str(entity.name),
+            status=ExecutionStatus.RUNNING,
+            created=_now(),
+            pid=os.getpid(),
+            nodes=tuple(node_order(entity)),
+        )
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run,
+            args=(self._execute,),
+            name=f"cdao-{self.id}",
+            daemon=True,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Execution {self.id} of {self._record.workflow}: {self.status}>"
+
+    def start(self) -> LocalExecution:
+        """Begin; called once."""
+        self._record.write(self._records)
+        self._thread.start()
+        return self
+
+    def _execute(self) -> None:
+        own_context_stack()
+        try:
+            with FlyteContextManager.with_context(self._context.new_builder()):
+                literals = execute(self._entity, self._inputs, self._run)
+                self._outputs = self._python_values(literals)
+            status = ExecutionStatus.SUCCEEDED
+        except JobStopped as error:
+            status, self._error = ExecutionStatus.ABORTED, error
+        except Exception as error:  # noqa: BLE001 # whatever the user's plain tasks raise: wait() raises it again
+            status, self._error = ExecutionStatus.FAILED, error
+        except BaseException as error:  # noqa: BLE001 # sys.exit() in a plain task must not leave wait() hanging
+            msg = f"A task ended the thread that ran it: {error!r}. Raise an error, or return."
+            status, self._error = ExecutionStatus.FAILED, CdaoError(msg)
+            self._error.__cause__ = error
+        error_text = str(self._error) if self._error else ""
+        self._record = replace(self._record, status=status, ended=_now(), error=error_text)
+        try:
+            self._record.write(self._records)
+        finally:
+            self._done.set()
+
+    def _python_values(self, literals: Mapping[str, Literal]) -> dict[str, object]:
+        context = FlyteContextManager.current_context()
+        types = cast("dict[str, type]", self._entity.python_interface.outputs)
+        values: dict[str, object] = {
+            name: TypeEngine.to_python_value(context, literals[name], python_type)
+            for name, python_type in types.items()
+        }
+        bind_downloads(values, context.file_access)
+        return values
+
+    @property
+    def id(self) -> str:
+        return self._run.execution
+
+    @property
+    def status(self) -> ExecutionStatus:
+        return self._record.status
+
+    @property
+    def error(self) -> Exception | None:
+        return self._error
+
+    @property
+    def outputs(self) -> dict[str, object]:
+        if not self._done.is_set():
+            msg = f"Execution {self.id} is still running; wait() for it first."
+            raise CdaoError(msg)
+        if self._error is not None:
+            raise self._error
+        return dict(self._outputs)
+
+    def wait(self, timeout: float | None = None) -> LocalExecution:
+        if not self._done.wait(timeout):
+            msg = f"Execution {self.id} is still running after {timeout} s; it goes on."
+            raise ExecutionTimeout(msg)
+        if self._error is not None:
+            raise self._error
+        return self
+
+    def jobs(self) -> list[Job]:
+        return bridge.run(self._watch.refresh())
+
+    def logs(self, job_name: str | None = None, lines: int = 100) -> list[LogLine]:
+        return execution_logs(self._run.services.clients, self.jobs(), job_name, lines)
+
+    def cancel(self) -> None:
+        self._run.stop.set()
+
+    def monitor(self) -> None:
+        self._viewer(self)
+
+    def finished(self, timeout: float) -> bool:
+        """Wait for the end without raising what went wrong.
+
+        Args:
+            timeout: Seconds to wait at the most.
+        """
+        return self._done.wait(timeout)
+
+    @property
+    def node_order(self) -> Sequence[str]:
+        """Ids of its nodes, in the order of their dependencies."""
+        return self._record.nodes
+
+
+def execution_logs(
+    clients: AwsClients, jobs: Sequence[Job], job_name: str | None, lines: int
+) -> list[LogLine]:
+    """The last log lines of one of these jobs, or of all of them in their order.
+
+    Raises:
+        NotFound: There is no job of that name.
+    """
+    if job_name is None:
+        return [line for job in jobs for line in bridge.run(log_tail(clients, job, lines))]
+    named = [job for job in jobs if job.name == job_name]
+    if not named:
+        names = ", ".join(job.name for job in jobs) or "none yet"
+        msg = f"This execution has no job {job_name!r}; it has: {names}."
+        raise NotFound(msg)
+    job = bridge.run(find_job(clients, job_name))
+    return bridge.run(log_tail(clients, job, lines))
+
+
+def bind_downloads(value: object, access: FileAccessProvider) -> None:
+    """Let files and folders in a value download from where the run has put them.
+
+    flytekit's own ask the context in which they are opened: the caller's, who knows of no endpoint.
+    """
+    if isinstance(value, (FlyteFile, FlyteDirectory)):
+        download: Any = value._downloader  # noqa: SLF001 # flytekit offers no other way
+        remote = getattr(download, "remote_path", None)
+        if remote is not None:
+            value._downloader = functools.partial(  # noqa: SLF001
+                access.get_data, remote, download.local_path, is_multipart=download.is_multipart
+            )
+    elif isinstance(value, dict):
+        for item in cast("dict[object, object]", value).values():
+            bind_downloads(item, access)
+    elif isinstance(value, (list, tuple)):
+        for item in cast("Sequence[object]", value):
+            bind_downloads(item, access)
+    elif is_dataclass(value) and not isinstance(value, type):
+        bind_downloads(vars(value), access)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat()

@@ -1,0 +1,155 @@
+"""What a caller gives to ``run()``, checked and turned into literals before anything is created."""
+
+# flytekit and botocore ship no type information: what comes from them is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false, reportUntypedFunctionDecorator=false
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import typing
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from flytekit.core.launch_plan import LaunchPlan
+from flytekit.core.type_engine import TypeEngine
+from flytekit.types.directory.types import FlyteDirectory
+from flytekit.types.file.file import FlyteFile
+
+from cdao_sdk.errors import PlanError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flytekit import FlyteContext
+    from flytekit.core.base_task import PythonTask
+    from flytekit.core.workflow import WorkflowBase
+    from flytekit.models.literals import Literal
+
+__all__ = ["input_literals"]
+
+Entity = typing.Union["WorkflowBase", "PythonTask", LaunchPlan]
+
+
+def input_literals(
+    context: FlyteContext, entity: Entity, inputs: Mapping[str, object]
+) -> dict[str, Literal]:
+    """All inputs of an entity as literals, its defaults filled in.
+
+    Args:
+        context: Where local files are uploaded to.
+        entity: Workflow, launch plan or task.
+        inputs: What the caller gave: Python values, or JSON's for types that have none.
+
+    Raises:
+        PlanError: Unknown and missing names, and values of the wrong type, all at once.
+    """
+    given: dict[str, object] = {}
+    fixed: Mapping[str, object] = {}
+    if isinstance(entity, LaunchPlan):
+        fixed = entity.fixed_inputs.literals
+        given.update(entity.saved_inputs)
+        entity = entity.workflow
+    given.update(inputs)
+    interface = entity.python_interface
+    problems = [
+        f"{name}={inputs[name]!r}: the launch plan has fixed this input."
+        for name in inputs
+        if name in fixed
+    ]
+    problems += [
+        f"{name}={given[name]!r}: {entity.name} has no such input."
+        + did_you_mean(name, interface.inputs)
+        for name in given
+        if name not in interface.inputs
+    ]
+    literals: dict[str, Literal] = {}
+    for name, (python_type, default) in interface.inputs_with_defaults.items():
+        value = given.get(name, default)
+        if value is None and not _takes_none(python_type):
+            problems.append(f"{name}: missing; give a {_type_name(python_type)}.")
+            continue
+        try:
+            value = _from_json(value, python_type)
+            literal_type = entity.interface.inputs[name].type
+            literals[name] = TypeEngine.to_literal(context, value, python_type, literal_type)
+        except Exception as error:  # noqa: BLE001 # flytekit's transformers raise of any class
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            problems.append(f"{name}={value!r}: not a {_type_name(python_type)}: {reason}")
+    if problems:
+        msg = f"The inputs of {entity.name} do not fit."
+        raise PlanError(msg, problems=problems)
+    return literals
+
+
+def _takes_none(python_type: object) -> bool:
+    return python_type in (None, type(None)) or type(None) in typing.get_args(python_type)
+
+
+def _type_name(python_type: object) -> str:
+    return getattr(python_type, "__name__", None) or str(python_type).replace("typing.", "")
+
+
+def _from_json(value: object, python_type: object) -> object:
+    """A value as JSON can write it, as the type that was asked for."""
+    origin, parts = typing.get_origin(python_type), typing.get_args(python_type)
+    if origin is typing.Annotated:
+        return _from_json(value, parts[0])
+    if type(None) in parts:
+        variants = [part for part in parts if part is not type(None)]
+        single = len(variants) == 1 and value is not None
+        return _from_json(value, variants[0]) if single else value
+    if origin is list and isinstance(value, list):
+        return [_from_json(item, parts[0]) for item in cast("list[object]", value)]
+    if origin is dict and isinstance(value, dict):
+        items = cast("dict[object, object]", value)
+        return {key: _from_json(item, parts[1]) for key, item in items.items()}
+    is_class = inspect.isclass(python_type) and python_type is not typing.Any
+    return _of_class(value, python_type) if is_class else value
+
+
+def _of_class(value: object, python_type: type) -> object:
+    if issubclass(python_type, (FlyteFile, FlyteDirectory)):
+        return _existing(value)
+    if isinstance(value, str) and issubclass(python_type, datetime):
+        return datetime.fromisoformat(value)
+    if isinstance(value, (int, float)) and issubclass(python_type, timedelta):
+        return timedelta(seconds=value)
+    if not isinstance(value, python_type) and issubclass(python_type, enum.Enum):
+        return python_type(value)
+    if isinstance(value, dict) and dataclasses.is_dataclass(python_type):
+        return _dataclass(cast("dict[str, object]", value), python_type)
+    if python_type in (int, str, bool, float) and not _is_a(value, python_type):
+        msg = f"it is a {type(value).__name__}"
+        raise TypeError(msg)
+    return float(cast("float", value)) if python_type is float else value
+
+
+def _dataclass(values: dict[str, object], python_type: type) -> object:
+    hints = typing.get_type_hints(python_type)
+    unknown = [name for name in values if name not in hints]
+    if unknown:
+        msg = f"it has no field {unknown[0]!r}.{did_you_mean(unknown[0], hints)}"
+        raise TypeError(msg)
+    return python_type(**{name: _from_json(v, hints[name]) for name, v in values.items()})
+
+
+def _is_a(value: object, python_type: type) -> bool:
+    """bool is no int here, an int is a float: as in Flyte."""
+    if isinstance(value, bool):
+        return python_type is bool
+    return isinstance(value, (int, float) if python_type is float else python_type)
+
+
+def _existing(value: object) -> object:
+    if isinstance(value, Path):
+        value = str(value)
+    if isinstance(value, str) and "://" not in value and not Path(value).expanduser().exists():
+        msg = "there is no such file or folder"
+        raise FileNotFoundError(msg)
+    if isinstance(value, str) and "://" not in value:
+        return str(Path(value).expanduser())
+    return value

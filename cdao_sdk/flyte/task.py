@@ -1,0 +1,286 @@
+"""A Flyte task that runs as a SageMaker job."""
+
+# flytekit and botocore ship no type information: what comes from them is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false, reportUntypedFunctionDecorator=false
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import typing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from flytekit.core.context_manager import ExecutionState, FlyteContextManager
+from flytekit.core.python_function_task import PythonFunctionTask
+from flytekit.core.type_engine import TypeEngine
+from flytekit.extend import TaskPlugins
+
+from cdao_sdk.errors import SpecError, did_you_mean
+from cdao_sdk.flyte.bundle import entry_point
+from cdao_sdk.flyte.inputs import holds, parameter_type
+from cdao_sdk.flyte.local_run import run_job
+from cdao_sdk.flyte.payload import TaskPayload
+from cdao_sdk.kinds.body import runs_body
+from cdao_sdk.kinds.build import build_spec
+from cdao_sdk.kinds.parameters import Channel, Parameter
+from cdao_sdk.kinds.registry import kind as find_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+    from flytekit import FlyteContext
+    from flytekit.configuration import SerializationSettings
+    from flytekit.models.literals import LiteralMap
+    from flytekit.models.types import LiteralType
+
+    from cdao_sdk.kinds.job import JobKind
+    from cdao_sdk.kinds.parameters import ParameterType
+    from cdao_sdk.kinds.spec import JobSpec
+
+__all__ = ["HANDLERS", "SageMakerTask", "SageMakerTaskConfig", "make_config", "register_task_types"]
+
+logger = logging.getLogger(__name__)
+
+_FILES = frozenset({"file", "directory", "dataframe"})
+
+HANDLERS = ("model_fn", "input_fn", "predict_fn", "output_fn")
+
+
+@dataclass(frozen=True)
+class SageMakerTaskConfig:
+    """What a decorator was told: the kind, its spec, and functions that serve the model."""
+
+    kind: str
+    spec: JobSpec
+    handlers: Mapping[str, Callable[..., object]] = field(
+        default_factory=dict[str, "Callable[..., object]"]
+    )
+
+
+def make_config(kind_name: str, options: Mapping[str, object]) -> SageMakerTaskConfig:
+    """Check a decorator's options.
+
+    Args:
+        kind_name: ``"training"``, ``"processing"`` or ``"transform"``.
+        options: What the decorator was given, unchecked.
+
+    Raises:
+        SpecError: All that is wrong with them.
+    """
+    name = find_kind(kind_name).name
+    named = {key: options[key] for key in HANDLERS if options.get(key) is not None}
+    problems = [
+        f"{key}={value!r}: give a function" for key, value in named.items() if not callable(value)
+    ]
+    if named and name != "training":
+        problems.append(
+            f"{', '.join(named)}: only a training task packs handlers into its model; name them"
+            " there, and any transform of that model uses them."
+        )
+    if problems:
+        msg = "The model's handlers are not valid."
+        raise SpecError(msg, problems=problems)
+    handlers = cast("dict[str, Callable[..., object]]", named)
+    spec = build_spec(name, {k: v for k, v in options.items() if k not in HANDLERS})
+    return SageMakerTaskConfig(name, spec, handlers)
+
+
+class SageMakerTask(PythonFunctionTask):
+    """A task whose job runs on SageMaker.
+
+    Called directly it behaves as any flytekit task; ``task.task_function(...)`` runs the body here.
+    """
+
+    def __init__(
+        self,
+        task_config: SageMakerTaskConfig,
+        task_function: Callable[..., object],
+        **kwargs: object,
+    ) -> None:
+        job_kind = find_kind(task_config.kind)
+        body = inspect.unwrap(task_function)
+        self._runs_body = runs_body(task_config.spec, body)
+        with _stubs_allowed(not self._runs_body):
+            super().__init__(
+                task_config=task_config,
+                task_function=task_function,
+                task_type=job_kind.task_type,
+                **kwargs,
+            )
+        _check_outputs(self, runs=self._runs_body)
+        if task_config.handlers and not self._runs_body:
+            msg = (
+                f"{', '.join(task_config.handlers)}: the job is SageMaker's own algorithm, which"
+                " serves its models itself; leave them out."
+            )
+            raise SpecError(msg)
+        self._spec = self._with_plain_files(task_config.spec)
+        self._roles = job_kind.parameters(
+            _parameters(self, body), has_body=self._runs_body, spec=self._spec
+        )
+        for note in task_config.spec.notes:
+            logger.warning("%s: %s", self.name, note)
+
+    def _with_plain_files(self, spec: JobSpec) -> JobSpec:
+        """A training job's outputs are one archive; a file returned in it could not be named."""
+        variables = self.interface.outputs.values()
+        holds_files = any(holds(variable.type, _FILES) for variable in variables)
+        if spec.component == "training" and self._runs_body and holds_files:
+            return spec.model_copy(update={"output_compression": "NONE"})
+        return spec
+
+    @property
+    def job_kind(self) -> JobKind[Any]:
+        """The kind of SageMaker job."""
+        return find_kind(self.task_config.kind)
+
+    @property
+    def runs_body(self) -> bool:
+        """Whether the function's body runs in the job."""
+        return self._runs_body
+
+    @property
+    def functions(self) -> list[Callable[..., object]]:
+        """The functions whose code a job of this task needs."""
+        body = [inspect.unwrap(self.task_function)] if self._runs_body else []
+        return [*body, *self.task_config.handlers.values()]
+
+    def get_custom(self, settings: SerializationSettings) -> dict[str, object]:
+        """The payload for ``TaskTemplate.custom``."""
+        fast = settings.fast_serialization_settings
+        code_uri = fast.distribution_location if fast and fast.enabled else None
+        config = self.task_config
+        payload = TaskPayload(
+            kind=config.kind,
+            spec=self._spec,
+            roles=self._roles,
+            runs_body=self._runs_body,
+            entry=entry_point(inspect.unwrap(self.task_function)),
+            handlers={name: entry_point(function) for name, function in config.handlers.items()},
+            outputs=tuple(self.interface.outputs),
+            code_uri=code_uri,
+        )
+        return payload.to_json()
+
+    def execute(self, **kwargs: object) -> object:
+        """Run the job for Python values, as flytekit's local map tasks ask for it."""
+        context = FlyteContextManager.current_context()
+        state = context.execution_state
+        if state is None or not state.is_local_execution():
+            return super().execute(**kwargs)
+        literals = TypeEngine.dict_to_literal_map(context, kwargs, self.python_interface.inputs)
+        values = TypeEngine.literal_map_to_kwargs(
+            context, run_job(self, literals), self.python_interface.outputs
+        )
+        results = tuple(values[name] for name in self.python_interface.outputs)
+        return results[0] if len(results) == 1 else results or None
+
+    def dispatch_execute(self, ctx: FlyteContext, input_literal_map: LiteralMap) -> LiteralMap:
+        """Run the job: by the connector in a local run, by the body itself in a container."""
+        if ctx.execution_state is not None and ctx.execution_state.is_local_execution():
+            return run_job(self, input_literal_map)
+        return cast("LiteralMap", super().dispatch_execute(ctx, input_literal_map))
+
+
+@contextlib.contextmanager
+def _stubs_allowed(allowed: bool) -> Generator[None]:
+    """Let a stub declare what its job returns: flytekit else looks for a ``return`` in the text.
+
+    It looks only where nothing is being executed (flytekit.core.interface, 1.16.31).
+    """
+    if not allowed:
+        yield
+        return
+    context = FlyteContextManager.current_context()
+    state = context.new_execution_state().with_params(mode=ExecutionState.Mode.LOCAL_TASK_EXECUTION)
+    with FlyteContextManager.with_context(context.with_execution_state(state)):
+        yield
+
+
+def _check_outputs(task: SageMakerTask, *, runs: bool) -> None:
+    outputs = task.interface.outputs
+    pickled = [name for name, variable in outputs.items() if holds(variable.type, {"pickle"})]
+    if pickled:
+        msg = (
+            f"{task.name} returns a type that Flyte can only pickle ({', '.join(pickled)}): declare"
+            " it, for example as dict, Dict[str, float], a dataclass or FlyteFile."
+        )
+        raise SpecError(msg)
+    if not runs and len(outputs) > 1:
+        msg = (
+            f"{task.name} returns {len(outputs)} values, but its job produces one: the S3 URI of"
+            " what the service made. Declare `-> str`, FlyteFile or FlyteDirectory."
+        )
+        raise SpecError(msg)
+
+
+def _parameters(task: SageMakerTask, body: Callable[..., object]) -> list[Parameter]:
+    channels = _channels(body)
+    defaults = task.python_interface.inputs_with_defaults
+    return [
+        Parameter(
+            name,
+            _type_for(task, variable.type),
+            channel=channels.get(name),
+            has_default=defaults[name][1] is not None,
+        )
+        for name, variable in task.interface.inputs.items()
+    ]
+
+
+def _type_for(task: SageMakerTask, literal_type: LiteralType) -> ParameterType:
+    """The parameter's type; where no Python runs, whatever holds a pickle is one."""
+    if not task.runs_body and holds(literal_type, {"pickle"}):
+        return "pickle"
+    return cast("ParameterType", parameter_type(literal_type))
+
+
+def _channels(body: Callable[..., object]) -> dict[str, Channel]:
+    hints = typing.get_type_hints(body, include_extras=True)
+    return {
+        name: part
+        for name, hint in hints.items()
+        for part in getattr(hint, "__metadata__", ())
+        if isinstance(part, Channel)
+    }
+
+
+class DictTask(SageMakerTask):
+    """Plain flytekit's ``@task(task_config={"platform": "sagemaker", "job_type": …, …})``."""
+
+    def __init__(
+        self,
+        task_config: Mapping[str, object],
+        task_function: Callable[..., object],
+        **kwargs: object,
+    ) -> None:
+        options = dict(task_config)
+        platform = options.pop("platform", None)
+        if platform != "sagemaker":
+            hint = did_you_mean(str(platform), ["sagemaker"])
+            msg = (
+                f"task_config has platform={platform!r}; a dict as task_config goes to"
+                f" 'sagemaker'.{hint}"
+            )
+            raise SpecError(msg)
+        job_type = options.pop("job_type", None)
+        if not isinstance(job_type, str):
+            msg = (
+                f"task_config has job_type={job_type!r}; name one: 'training', 'processing' or"
+                " 'batch_transform'."
+            )
+            raise SpecError(msg)
+        image = kwargs.pop("container_image", None)
+        if image is not None:
+            options.setdefault("container_image", image)
+        super().__init__(make_config(job_type, options), task_function, **kwargs)
+
+
+def register_task_types() -> None:
+    """Make flytekit route our configurations, and plain dicts, to these tasks."""
+    TaskPlugins.register_pythontask_plugin(SageMakerTaskConfig, SageMakerTask)
+    if TaskPlugins.find_pythontask_plugin(dict) is PythonFunctionTask:
+        TaskPlugins.register_pythontask_plugin(dict, DictTask)

@@ -1,0 +1,292 @@
+"""The connector as Propeller drives it: create, get, delete, each any number of times."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import odd_jobs
+import pytest
+from flyteidl.core.execution_pb2 import TaskExecution
+from flytekit.extend.backend.base_connector import ConnectorRegistry
+from flytekit.types.file import FlyteFile
+
+from cdao_sdk.aws.bridge import bridge
+from cdao_sdk.errors import (
+    ConfigurationError,
+    PlanError,
+    ResourcesUnavailable,
+    SpecError,
+    SubmissionError,
+)
+from cdao_sdk.flyte.connector import SageMakerConnector
+from cdao_sdk.flyte.job_meta import JobMeta
+from cdao_sdk.kinds.registry import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdao_sdk.flyte.services import Services
+
+WAITING = TaskExecution.WAITING_FOR_RESOURCES
+
+
+def names(boto: Any, execution: str) -> list[str]:
+    """Names of all jobs of an execution."""
+    client = boto("sagemaker")
+    found = client.list_processing_jobs(NameContains=execution)["ProcessingJobSummaries"]
+    return [job["ProcessingJobName"] for job in found]
+
+
+def models(boto: Any, execution: str) -> list[Any]:
+    return boto("sagemaker").list_models(NameContains=execution)["Models"]
+
+
+def put(boto: Any, key: str, body: bytes) -> str:
+    boto("s3").put_object(Bucket="cdao-tests", Key=key, Body=body)
+    return f"s3://cdao-tests/{key}"
+
+
+def test_job_runs_and_its_result_becomes_the_outputs(driven: Any) -> None:
+    job = driven(odd_jobs.quick)
+    resource = job.finish(job.create(number=3))
+    assert resource.phase == TaskExecution.SUCCEEDED
+    assert job.value(resource) == 4
+    assert resource.custom_info["kind"] == "processing"
+    assert resource.custom_info["status"] == "Completed"
+
+
+def test_create_twice_makes_one_job(driven: Any, boto: Any) -> None:
+    job = driven(odd_jobs.quick)
+    first, second = job.create(number=3), job.create(number=3)
+    assert first == second
+    assert names(boto, job.execution) == [first.job_name]
+    assert job.value(job.finish(second)) == 4
+
+
+def test_concurrent_creates_make_one_job(driven: Any, boto: Any) -> None:
+    job = driven(odd_jobs.quick)
+
+    async def together() -> list[JobMeta]:
+        return await asyncio.gather(*(job.create_async(number=3) for _ in range(6)))
+
+    metas = bridge.run(together())
+    assert {meta.job_name for meta in metas} == set(names(boto, job.execution))
+    assert len(set(names(boto, job.execution))) == 1
+
+
+def test_node_and_attempt_are_in_the_jobs_name(driven: Any) -> None:
+    first = driven(odd_jobs.quick, execution="t0names")
+    other = [replace(first, attempt=1), replace(first, node="n1"), replace(first, execution="t1")]
+    made = [job.create(number=1).job_name for job in (first, *other)]
+    assert len(set(made)) == 4
+    assert made[0].startswith("t0names-n0-quick-")
+    assert made[0].endswith("-0")
+    assert made[1].endswith("-1")
+
+
+def test_job_is_tagged_with_where_it_comes_from(driven: Any, boto: Any) -> None:
+    job = driven(odd_jobs.quick)
+    job = replace(job, services=replace(job.services, tags={"cost-centre": "42"}))
+    client = boto("sagemaker")
+    described = client.describe_processing_job(
+        ProcessingJobName=job.create(number=3).job_name
+    )
+    tags = client.list_tags(ResourceArn=described["ProcessingJobArn"])["Tags"]
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {
+        "cdao:execution": job.execution,
+        "cdao:node": "n0",
+        "cdao:project": "project",
+        "cdao:domain": "development",
+        "cdao:task": "odd_jobs.quick",
+        "cost-centre": "42",
+    }
+
+
+def test_refused_second_call_leaves_no_model(
+    driven: Any, proxied: Services, proxy: Any, boto: Any
+) -> None:
+    proxy.refusals["CreateTransformJob"] = "ValidationException"
+    job = driven(odd_jobs.predict, services=proxied)
+    data = FlyteFile(put(boto, "connector/rows.csv", b"1,2\n"))
+    with pytest.raises(SubmissionError, match="the test refuses CreateTransformJob"):
+        job.create(model_path="s3://cdao-tests/m.tar.gz", data=data)
+    assert proxy.seen.count("CreateModel") == 1
+    assert models(boto, job.execution) == []
+
+
+def test_delete_stops_a_running_job(driven: Any) -> None:
+    job = driven(odd_jobs.slow)
+    meta = job.create(seconds=60.0)
+    while job.get(meta).phase != TaskExecution.RUNNING:
+        pass
+    job.delete(meta)
+    job.delete(meta)
+    assert job.finish(meta).phase == TaskExecution.ABORTED
+    job.delete(meta)
+
+
+def test_delete_leaves_a_finished_job_alone(driven: Any) -> None:
+    job = driven(odd_jobs.quick)
+    meta = job.create(number=1)
+    job.finish(meta)
+    job.delete(meta)
+    assert job.get(meta).phase == TaskExecution.SUCCEEDED
+
+
+def test_delete_of_a_job_that_never_was_passes(driven: Any) -> None:
+    job = driven(odd_jobs.quick)
+    meta = job.create(number=1)
+    job.finish(meta)
+    job.delete(replace(meta, job_name="t-never-was"))
+
+
+def test_job_that_is_gone_fails(driven: Any) -> None:
+    job = driven(odd_jobs.quick)
+    meta = job.create(number=1)
+    resource = job.get(replace(meta, job_name="t-never-was"))
+    assert resource.phase == TaskExecution.FAILED
+    assert "not there any more" in resource.message
+
+
+@pytest.mark.parametrize("code", ["ResourceLimitExceeded", "CapacityError"])
+def test_request_that_has_to_wait_is_sent_by_a_later_get(
+    driven: Any, proxied: Services, proxy: Any, boto: Any, code: str
+) -> None:
+    proxy.refusals["CreateProcessingJob"] = code
+    job = driven(odd_jobs.quick, services=proxied)
+    meta = job.create(number=3)
+    for _ in range(2):
+        resource = job.get(meta)
+        assert resource.phase == WAITING
+        assert "the test refuses CreateProcessingJob" in resource.message
+    assert names(boto, job.execution) == []
+    proxy.refusals.clear()
+    assert job.value(job.finish(meta)) == 4
+
+
+def test_waiting_request_that_is_refused_for_good_fails(
+    driven: Any, proxied: Services, proxy: Any
+) -> None:
+    proxy.refusals["CreateProcessingJob"] = "ResourceLimitExceeded"
+    job = driven(odd_jobs.quick, services=proxied)
+    meta = job.create(number=3)
+    proxy.refusals["CreateProcessingJob"] = "AccessDeniedException"
+    resource = job.get(meta)
+    assert resource.phase == TaskExecution.FAILED
+    assert "iam:PassRole" in resource.message
+
+
+def test_delete_of_a_waiting_request_leaves_nothing(
+    driven: Any, proxied: Services, proxy: Any, boto: Any
+) -> None:
+    proxy.refusals["CreateTransformJob"] = "ResourceLimitExceeded"
+    job = driven(odd_jobs.predict, services=proxied)
+    data = FlyteFile(put(boto, "connector/rows.csv", b"1,2\n"))
+    meta = job.create(model_path="s3://cdao-tests/m.tar.gz", data=data)
+    assert [call["operation"] for call in meta.pending] == ["CreateTransformJob"]
+    assert len(models(boto, job.execution)) == 1
+    job.delete(meta)
+    assert models(boto, job.execution) == []
+
+
+def test_throttled_look_is_no_failure(driven: Any, proxied: Services, proxy: Any) -> None:
+    job = driven(odd_jobs.quick, services=proxied)
+    meta = job.create(number=3)
+    proxy.refusals["DescribeProcessingJob"] = "ThrottlingException"
+    assert job.get(meta).phase == TaskExecution.RUNNING
+    proxy.refusals.clear()
+    assert job.value(job.finish(meta)) == 4
+
+
+def test_unreachable_endpoint_is_named(driven: Any, services: Services) -> None:
+    from cdao_sdk.aws.session import AwsClients, embedded_target
+
+    clients = AwsClients(embedded_target("http://127.0.0.1:9"))
+    job = driven(odd_jobs.quick)
+    meta = job.create(number=3)
+    job.connector = SageMakerConnector(job.task.job_kind, replace(services, clients=clients))
+    with pytest.raises(ResourcesUnavailable, match="http://127.0.0.1:9 did not answer"):
+        job.get(meta)
+    bridge.run(clients.close())
+
+
+def test_role_that_nobody_named_is_asked_for(driven: Any, services: Services) -> None:
+    job = driven(odd_jobs.quick, services=replace(services, role_arn=None))
+    with pytest.raises(ConfigurationError, match="CDAO_SAGEMAKER_ROLE"):
+        job.create(number=3)
+
+
+def test_input_that_is_missing_is_named(driven: Any) -> None:
+    job = driven(odd_jobs.quick)
+    with pytest.raises(PlanError, match="lack number"):
+        job.create()
+    job = driven(odd_jobs.predict)
+    with pytest.raises(PlanError, match="lack model_path, data"):
+        job.create()
+
+
+def test_model_that_is_no_s3_uri_is_refused(driven: Any, boto: Any) -> None:
+    job = driven(odd_jobs.predict)
+    data = FlyteFile(put(boto, "connector/rows.csv", b"1,2\n"))
+    with pytest.raises(PlanError, match=r"model_path='model\.tar\.gz'.*s3://"):
+        job.create(model_path="model.tar.gz", data=data)
+    assert models(boto, job.execution) == []
+
+
+def test_template_of_another_release_is_refused(driven: Any) -> None:
+    job = driven(odd_jobs.quick)
+    template = job.template
+    template.custom["version"] = 99
+    with pytest.raises(SpecError, match="version 99"):
+        bridge.run(
+            job.connector.create(
+                task_template=template, output_prefix="s3://b/x", inputs=job.literals({"number": 1})
+            )
+        )
+
+
+def test_request_without_metadata_is_known_by_its_output_prefix(driven: Any) -> None:
+    job = driven(odd_jobs.quick)
+
+    async def create(prefix: str) -> JobMeta:
+        return await job.connector.create(
+            task_template=job.template, output_prefix=prefix, inputs=job.literals({"number": 1})
+        )
+
+    made = [bridge.run(create(f"s3://b/{part}")).job_name for part in ("a", "a", job.execution)]
+    assert made[0] == made[1] != made[2]
+    with pytest.raises(PlanError, match="no identity"):
+        bridge.run(create(""))
+
+
+def test_without_a_bucket_everything_goes_below_flytes_prefix(
+    driven: Any, services: Services, boto: Any
+) -> None:
+    job = driven(odd_jobs.quick)  # the code is uploaded by whoever registers
+    job.connector = SageMakerConnector(job.task.job_kind, replace(services, bucket=None))
+    meta = job.create(number=3)
+    described = boto("sagemaker").describe_processing_job(ProcessingJobName=meta.job_name)
+    (output,) = described["ProcessingOutputConfig"]["Outputs"]
+    assert output["S3Output"]["S3Uri"].startswith("s3://cdao-tests/flyte/out/")
+    assert job.value(job.finish(meta)) == 4
+
+
+def test_runner_that_was_removed_is_put_back(driven: Any, boto: Any) -> None:
+    job = driven(odd_jobs.quick)
+    job.finish(job.create(number=1))
+    listed = boto("s3").list_objects_v2(Bucket="cdao-tests", Prefix="cdao/runtime/")
+    for entry in listed["Contents"]:
+        boto("s3").delete_object(Bucket="cdao-tests", Key=entry["Key"])
+    again = driven(odd_jobs.quick)
+    assert again.value(again.finish(again.create(number=1))) == 2
+
+
+@pytest.mark.parametrize("kind", list(KINDS.values()), ids=list(KINDS))
+def test_flytekit_finds_a_connector_for_each_kind(kind: Any) -> None:
+    connector = ConnectorRegistry.get_connector(kind.task_type)
+    assert isinstance(connector, SageMakerConnector)
+    assert connector.metadata_type is JobMeta
+
+

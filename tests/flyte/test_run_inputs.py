@@ -1,0 +1,132 @@
+"""What is given to `run()`: checked whole, before anything is created."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_flows as flows
+from flytekit.types.file import FlyteFile
+
+import cdao_sdk
+from cdao_sdk.errors import PlanError
+
+pytestmark = pytest.mark.usefixtures("on_embedded")
+
+EVERYTHING: dict[str, object] = {
+    "whole": 1,
+    "real": 2,  # JSON has one kind of number
+    "flag": True,
+    "text": "t",
+    "maybe": None,
+    "items": [1, 2],
+    "named": {"a": 1, "b": 2.5},
+    "moment": "2026-11-23T22:00:00+00:00",
+    "span": 1.5,
+    "colour": "red",
+    "place": {"x": 1, "y": 2, "inner": {"text": "a", "numbers": [1]}},
+    "either": "x",
+    "free": {"a": [1, {"b": None}]},
+}
+
+
+def test_json_becomes_the_declared_types() -> None:
+    outputs = cdao_sdk.run(flows.everything, EVERYTHING).wait(timeout=60).outputs
+    assert list(outputs.values()) == [
+        1,
+        2.0,
+        True,
+        "t",
+        None,
+        [1, 2],
+        {"a": 1.0, "b": 2.5},
+        datetime(2026, 11, 23, 22, tzinfo=timezone.utc),
+        timedelta(seconds=1.5),
+        flows.Colour.RED,
+        flows.Point(1, 2.0, flows.Inner("a", [1])),
+        "x",
+        {"a": [1, {"b": None}]},
+    ]
+
+
+def test_everything_that_is_wrong_comes_at_once(boto: Any) -> None:
+    def jobs() -> int:
+        return len(boto("sagemaker").list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"])
+
+    before = jobs()
+    wrong: dict[str, object] = {
+        **EVERYTHING,
+        "whole": "seven",
+        "real": True,
+        "items": [1, "two"],
+        "colour": "blue",
+        "moment": "yesterday",
+        "place": {"x": 1, "y": 2, "iner": None},
+        "txt": "t",
+    }
+    del wrong["text"]
+    with pytest.raises(PlanError) as caught:
+        cdao_sdk.run(flows.everything, wrong)
+    problems = "\n".join(caught.value.problems)
+    for words in (
+        "whole='seven': not a int",
+        "real=True: not a float",
+        "items=[1, 'two']",
+        "colour='blue'",
+        "moment='yesterday'",
+        "no field 'iner'. Did you mean 'inner'",
+        "txt='t': small_flows.everything has no such input. Did you mean 'text'?",
+        "text: missing; give a str",
+    ):
+        assert words in problems
+    assert jobs() == before
+
+
+@pytest.mark.parametrize("given", [str, Path, lambda path: FlyteFile(str(path))])
+def test_local_file_is_uploaded(tmp_path: Path, given: Any) -> None:
+    (tmp_path / "local.txt").write_text("from here")
+    inputs = {"file": given(tmp_path / "local.txt")}
+    assert cdao_sdk.run(flows.read, inputs).wait(timeout=60).outputs == {"o0": "from here"}
+
+
+def test_local_folder_and_lists_of_files_are_uploaded(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text(name.upper())
+    outputs = cdao_sdk.run(flows.list_folder, {"folder": tmp_path}).wait(timeout=60).outputs
+    assert outputs == {"o0": ["a", "b"]}
+    files = [tmp_path / "a", str(tmp_path / "b")]
+    assert cdao_sdk.run(flows.read_all, {"files": files}).wait(timeout=60).outputs == {
+        "o0": ["A", "B"]
+    }
+
+
+def test_local_file_that_is_not_there_is_refused() -> None:
+    with pytest.raises(PlanError, match="file='nowhere.csv'.*no such file or folder"):
+        cdao_sdk.run(flows.read, {"file": "nowhere.csv"})
+
+
+def test_default_of_a_workflow_may_be_left_out_or_overridden() -> None:
+    assert cdao_sdk.run(flows.doubling).wait(timeout=60).outputs == {"o0": 42}
+    assert cdao_sdk.run(flows.doubling, {"number": 1}).wait(timeout=60).outputs == {"o0": 2}
+
+
+def test_input_that_a_launch_plan_has_fixed_cannot_be_given() -> None:
+    with pytest.raises(PlanError, match="number=3: the launch plan has fixed this input"):
+        cdao_sdk.run(flows.fixed_plan, {"number": 3})
+
+
+@pytest.mark.parametrize("thing", [print, "flow", 3, None])
+def test_what_is_no_workflow_is_refused(thing: Any) -> None:
+    with pytest.raises(PlanError, match="neither a workflow nor a task"):
+        cdao_sdk.run(thing)
+
+
+def test_workflow_that_cannot_be_compiled_is_refused_before_anything_is_sent() -> None:
+    @cdao_sdk.sagemaker_workflow
+    def broken(number: int) -> int:
+        return flows.double(number=number + 1)
+
+    with pytest.raises(PlanError, match="broken cannot be compiled: TypeError"):
+        cdao_sdk.run(broken, {"number": 1})  # type: ignore[arg-type]

@@ -1,0 +1,239 @@
+"""Settings: which layer wins, where a value came from, and what is refused."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cdao_sdk
+from cdao_sdk.errors import ConfigurationError
+from cdao_sdk.settings import Settings, gather, holder
+
+ROLE = "arn:aws:iam::123456789012:role/path/SageMakerExecutionRole"
+
+
+@pytest.fixture
+def layers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Every layer that can name `project`, from the weakest to the strongest; each is yet unset."""
+    here = Path.cwd()
+    flyte = here / ".flyte"
+    flyte.mkdir()
+
+    def pyproject() -> None:
+        (here / "pyproject.toml").write_text('[tool.cdao]\nproject = "pyproject"\n')
+
+    def toml() -> None:
+        (flyte / "cdao.toml").write_text('project = "toml"\n')
+
+    return [
+        ("default", lambda: None),
+        (f"{here / 'pyproject.toml'} [tool.cdao]", pyproject),
+        (str(flyte / "cdao.toml"), toml),
+        (
+            "environment CDAO_PROJECT",
+            lambda: monkeypatch.setenv("CDAO_PROJECT", "environment"),
+        ),
+        ("configure()", lambda: cdao_sdk.configure(project="configured")),
+    ]
+
+
+def test_stronger_layer_wins_and_is_named(layers: Any) -> None:
+    values = ["flytesnacks", "pyproject", "toml", "environment", "configured"]
+    for (source, set_it), value in zip(layers, values, strict=True):
+        set_it()
+        gathered = holder.gather()
+        assert (gathered.settings.project, gathered.sources["project"]) == (value, source)
+    called = holder.gather({"project": "called"})
+    assert (called.settings.project, called.sources["project"]) == ("called", "call argument")
+    assert holder.gather().settings.project == "configured"
+
+
+def test_flytes_own_file_is_the_weakest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path.cwd() / ".flyte" / "config.yaml"
+    path.parent.mkdir()
+    path.write_text("admin:\n  endpoint: dns:///flyte.example.com\n  insecure: true\n  other: 1\n")
+    gathered = gather()
+    assert gathered.settings.admin_endpoint == "dns:///flyte.example.com"
+    assert gathered.settings.insecure is True
+    assert gathered.sources["admin_endpoint"] == str(path)
+    other = tmp_path / "flyte.yaml"
+    other.write_text("admin: {endpoint: localhost:30080}\n")
+    monkeypatch.setenv("FLYTECTL_CONFIG", str(other))
+    assert gather().settings.admin_endpoint == "localhost:30080"
+    assert cdao_sdk.configure(admin_endpoint=None).admin_endpoint is None
+
+
+def test_files_are_found_above_the_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    (Path.cwd() / "pyproject.toml").write_text('[tool.cdao]\nregion = "eu-west-1"\n')
+    below = Path.cwd() / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert gather().settings.region_name == "eu-west-1"
+
+
+@pytest.mark.parametrize("layer", ["configure", "environment", "toml", "pyproject", "call"])
+def test_unknown_name_is_refused_in_each_layer_with_the_nearest(
+    layer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (Path.cwd() / ".flyte").mkdir()
+    overrides: dict[str, object] = {}
+    explicit: dict[str, object] = {}
+    if layer == "configure":
+        explicit = {"sagemaker_rol": ROLE}
+    elif layer == "environment":
+        monkeypatch.setenv("CDAO_SAGEMAKER_ROL", ROLE)
+    elif layer == "toml":
+        (Path.cwd() / ".flyte" / "cdao.toml").write_text(f'sagemaker_rol = "{ROLE}"\n')
+    elif layer == "pyproject":
+        (Path.cwd() / "pyproject.toml").write_text(f'[tool.cdao]\nsagemaker_rol = "{ROLE}"\n')
+    else:
+        overrides = {"sagemaker_rol": ROLE}
+    nearest = "CDAO_SAGEMAKER_ROLE" if layer == "environment" else "sagemaker_role"
+    with pytest.raises(ConfigurationError, match=f"no such setting. Did you mean '{nearest}'"):
+        gather(explicit, overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("sagemaker_role", "SageMakerExecutionRole", "arn:aws:iam::"),
+        ("sagemaker_role", "arn:aws:iam::ACCOUNT:role/x", "12-digit account"),
+        ("sagemaker_role", "arn:aws:iam::123456789012:user/x", "role/<name>"),
+        ("default_bucket", "s3://bucket", "without 's3://'"),
+        ("default_bucket", "Bucket", "a-z"),
+        ("default_bucket", "10.0.0.1", "bucket's name"),
+        ("region", "Ireland", "region's code"),
+        ("admin_endpoint", "not a host", "give https://host"),
+        ("endpoint_url", "localhost:4566", "http:// or https://"),
+        ("project", "-", "letters, digits"),
+        ("local_concurrency", -1, "greater than or equal to 0"),
+        ("local_concurrency", 10_000, "less than or equal to 256"),
+        ("poll_interval_seconds", 0, "greater than 0"),
+        ("sagemaker_backend", "gcp", "'embedded' or 'aws'"),
+        ("ui", "curses", "'auto'"),
+        ("tags", {"a": 1}, "string"),
+    ],
+)
+def test_malformed_value_is_refused_with_the_rule(name: str, value: object, rule: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        gather({name: value})
+    (problem,) = caught.value.problems
+    assert rule in problem
+    assert name in problem
+    assert "(from configure())" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sagemaker_role", ROLE),
+        ("sagemaker_role", "arn:aws-cn:iam::123456789012:role/x"),
+        ("sagemaker_role", "arn:aws-us-gov:iam::123456789012:role/service-role/a+b=c,d.e@f"),
+        ("default_bucket", "my.bucket-1"),
+        ("region", "us-gov-west-1"),
+        ("admin_endpoint", "https://flyte.example.com:8080/"),
+        ("admin_endpoint", "dns:///localhost:30080"),
+        ("endpoint_url", "http://127.0.0.1:4566"),
+        ("state_dir", "~/elsewhere"),
+    ],
+)
+def test_well_formed_value_is_taken(name: str, value: object) -> None:
+    assert str(getattr(gather({name: value}).settings, name)) == str(value)
+
+
+def test_all_that_is_wrong_comes_at_once_with_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDAO_REGION", "Ireland")
+    (Path.cwd() / "pyproject.toml").write_text('[tool.cdao]\ndefault_bucket = "B"\n')
+    with pytest.raises(ConfigurationError) as caught:
+        cdao_sdk.configure(sagemaker_role="nobody", ui="curses")  # type: ignore[arg-type]
+    assert len(caught.value.problems) == 4
+    text = str(caught.value)
+    assert "(from environment CDAO_REGION)" in text
+    assert "[tool.cdao])" in text
+
+
+def test_value_that_a_stronger_layer_hides_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDAO_REGION", "Ireland")
+    assert cdao_sdk.configure(region="eu-west-1").region == "eu-west-1"
+
+
+def test_tags_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDAO_TAGS", '{"team": "risk"}')
+    assert gather().settings.tags == {"team": "risk"}
+    monkeypatch.setenv("CDAO_TAGS", "team=risk")
+    with pytest.raises(ConfigurationError, match="tags"):
+        gather()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(".flyte/cdao.toml", "a = ["), ("pyproject.toml", "a = ["), (".flyte/config.yaml", "a: [")],
+)
+def test_file_that_cannot_be_read_is_named(name: str, text: str) -> None:
+    path = Path.cwd() / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=path.name):
+        gather()
+
+
+def test_variable_of_the_script_runtime_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDAO_OPT_ML", "/somewhere")
+    gather()
+
+
+def test_region_falls_back_to_awss_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gather().settings.region_name == "us-east-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
+    assert gather().settings.region_name == "eu-north-1"
+    assert gather({"region": "eu-west-1"}).settings.region_name == "eu-west-1"
+
+
+def test_state_dir_is_absolute_and_knows_home() -> None:
+    assert gather({"state_dir": "~/x"}).settings.state_path == Path.home() / "x"
+    assert gather({"state_dir": "x"}).settings.state_path == Path.cwd() / "x"
+
+
+def test_refused_call_changes_nothing() -> None:
+    cdao_sdk.configure(project="kept", region="eu-west-1")
+    with pytest.raises(ConfigurationError):
+        cdao_sdk.configure(project="lost", region="Ireland")
+    settings = holder.gather().settings
+    assert (settings.project, settings.region) == ("kept", "eu-west-1")
+
+
+def test_calls_add_up_until_reset() -> None:
+    cdao_sdk.configure(project="one")
+    assert cdao_sdk.configure(domain="staging").project == "one"
+    holder.reset()
+    assert holder.gather().settings.project == "flytesnacks"
+
+
+def test_threads_may_configure_at_the_same_time() -> None:
+    names = [*("project", "domain"), "default_bucket"]
+    start = threading.Barrier(len(names) * 4)
+
+    def change(name: str) -> None:
+        start.wait()
+        for index in range(5):
+            holder.update({name: f"value{index}"})
+
+    threads = [threading.Thread(target=change, args=(name,)) for name in names * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    settings = holder.gather().settings
+    assert {getattr(settings, name) for name in names} == {"value4"}
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(Exception, match="frozen"):
+        gather().settings.project = "x"  # type: ignore[misc]
+
+
+def test_each_setting_is_described() -> None:
+    assert [n for n, field in Settings.model_fields.items() if not field.description] == []
