@@ -198,10 +198,10 @@ def test_service_returns_one_value(returned: Any) -> None:
 
 
 def test_input_that_only_python_reads_is_refused_where_no_python_runs() -> None:
-    def predict(model_path: str, input_data_path: str, config: Dict[str, Any]) -> str: ...
+    def train(train_path: str, hyperparameters: Dict[str, Any]) -> str: ...
 
-    with pytest.raises(SpecError, match="config is of a type that only Python can read"):
-        cdao_sdk.sagemaker_batch_transform_task(predict)
+    with pytest.raises(SpecError, match="hyperparameters is of a type that only Python can read"):
+        cdao_sdk.sagemaker_training_task(algorithm="xgboost")(train)
 
 
 async def asynchronous(x: int) -> int:

@@ -121,7 +121,8 @@ class SageMakerTask(PythonFunctionTask):
         self._roles = job_kind.parameters(
             _parameters(self, body), has_body=self._runs_body, spec=self._spec
         )
-        for note in task_config.spec.notes:
+        unused = [role.why for role in self._roles if role.role == "unused"]
+        for note in (*task_config.spec.notes, *unused):
             logger.warning("%s: %s", self.name, note)
 
     def _with_plain_files(self, spec: JobSpec) -> JobSpec:

@@ -33,7 +33,14 @@ ParameterType = Literal[
     "union",
 ]
 Role = Literal[
-    "channel", "hyperparameter", "hyperparameters", "value", "model", "input", "environment"
+    "channel",
+    "hyperparameter",
+    "hyperparameters",
+    "value",
+    "model",
+    "input",
+    "environment",
+    "unused",
 ]
 
 RESERVED_CHANNELS = ("cdao", "cdao-job", "cdao-code")
@@ -195,7 +202,11 @@ def transform_roles(parameters: Sequence[Parameter]) -> tuple[ParameterRole, ...
                 f"{parameter.name} is a second channel; a transform has one model and one input"
             )
         elif parameter.type == "pickle":
-            problems.append(_pickle_problem(parameter))
+            why = (
+                f"{parameter.name} does not reach the model: Flyte pickles values of Any, which"
+                " only a Python body reads; annotate it dict, and it goes to the environment"
+            )
+            roles.append(ParameterRole(parameter.name, "unused", why))
         else:
             why = f"{parameter.name} goes to the model's environment: it is neither model nor input"
             roles.append(ParameterRole(parameter.name, "environment", why))

@@ -74,7 +74,8 @@ class TransformSpec(JobSpec):
         MimeType | None, Field(description="Of the input; default: by its name, else text/csv.")
     ] = None
     accept: Annotated[
-        MimeType | None, Field(description="Of the output; default: the model's own.")
+        MimeType | None,
+        Field(description="Of the output; default: CSV for CSV, else the model's own."),
     ] = None
     split_type: Annotated[
         Literal["Line", "RecordIO", "TFRecord", "None"],
@@ -182,7 +183,14 @@ def _model_data(uri: str) -> dict[str, object]:
     return {"ModelDataSource": {"S3DataSource": source}}
 
 
+def _accept(context: JobContext, input_type: str) -> str | None:
+    """CSV in, CSV out, for models that our own handlers serve: some images would answer JSON."""
+    ours = context.model is not None and context.model.environment == SCRIPT_MODEL_ENVIRONMENT
+    return "text/csv" if ours and input_type == "text/csv" else None
+
+
 def _job(spec: TransformSpec, context: JobContext, source: DataSource) -> dict[str, object]:
+    input_type = source.content_type or spec.content_type or content_type(source)
     return {
         "TransformJobName": context.job_name,
         "ModelName": context.job_name,
@@ -197,13 +205,13 @@ def _job(spec: TransformSpec, context: JobContext, source: DataSource) -> dict[s
         "Environment": spec.environment,
         "TransformInput": {
             "DataSource": {"S3DataSource": {"S3DataType": source.data_type, "S3Uri": source.uri}},
-            "ContentType": source.content_type or spec.content_type or content_type(source),
+            "ContentType": input_type,
             "CompressionType": source.compression or "None",
             "SplitType": spec.split_type,
         },
         "TransformOutput": {
             "S3OutputPath": f"{context.output_uri}/{context.job_name}",
-            "Accept": spec.accept,
+            "Accept": spec.accept or _accept(context, input_type),
             "AssembleWith": spec.assemble_with,
             "KmsKeyId": spec.output_key,
         },

@@ -90,9 +90,7 @@ def test_job_is_tagged_with_where_it_comes_from(driven: Any, boto: Any) -> None:
     job = driven(odd_jobs.quick)
     job = replace(job, services=replace(job.services, tags={"cost-centre": "42"}))
     client = boto("sagemaker")
-    described = client.describe_processing_job(
-        ProcessingJobName=job.create(number=3).job_name
-    )
+    described = client.describe_processing_job(ProcessingJobName=job.create(number=3).job_name)
     tags = client.list_tags(ResourceArn=described["ProcessingJobArn"])["Tags"]
     assert {tag["Key"]: tag["Value"] for tag in tags} == {
         "cdao:execution": job.execution,
@@ -288,5 +286,3 @@ def test_flytekit_finds_a_connector_for_each_kind(kind: Any) -> None:
     connector = ConnectorRegistry.get_connector(kind.task_type)
     assert isinstance(connector, SageMakerConnector)
     assert connector.metadata_type is JobMeta
-
-

@@ -119,9 +119,7 @@ XGBOOST_IMAGE = f"{REGISTRY}/sagemaker-xgboost:1.2-1"
 
 def test_plain_processing_task_is_accepted_with_its_image() -> None:
     @plain_task(PROCESSING, SKLEARN_IMAGE)
-    def preprocess_data_sagemaker(
-        raw_data_path: str, preprocessing_config: Dict[str, Any]
-    ) -> str:
+    def preprocess_data_sagemaker(raw_data_path: str, preprocessing_config: Dict[str, Any]) -> str:
         return raw_data_path + str(preprocessing_config)
 
     assert preprocess_data_sagemaker.task_type == "sagemaker_processing"
@@ -177,13 +175,16 @@ def test_plain_transform_task_is_accepted_with_a_config_that_can_be_read() -> No
     }
 
 
-def test_plain_transform_task_with_a_pickled_config_says_what_to_write() -> None:
+def test_plain_transform_task_with_a_pickled_config_says_that_it_does_not_arrive(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def batch_predict_sagemaker(
         model_path: str, input_data_path: str, prediction_config: Dict[str, Any]
     ) -> str: ...
 
-    with pytest.raises(SpecError, match="prediction_config is of a type that only Python .* dict"):
-        plain_task(TRANSFORM)(batch_predict_sagemaker)
+    task = plain_task(TRANSFORM)(batch_predict_sagemaker)
+    assert task._roles[2].role == "unused"
+    assert "prediction_config does not reach the model" in caplog.text
 
 
 def test_plain_evaluation_task_is_accepted() -> None:

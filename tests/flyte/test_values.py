@@ -47,9 +47,7 @@ class Point:
 
 _integers = st.integers(-(2**53), 2**53)
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-_moments = st.datetimes(
-    datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.just(timezone.utc)
-)
+_moments = st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.just(timezone.utc))
 _spans = st.integers(-(10**12), 10**12).map(lambda n: timedelta(microseconds=n))
 _json = st.recursive(
     st.none() | st.booleans() | _integers | st.floats(allow_nan=False) | _texts,

@@ -157,7 +157,6 @@ class TestTransform:
             ({"model": "string", "size": "integer"}, "no parameter holds the data to transform"),
             ({}, "found no parameters"),
             ({"model": "string", "data": "file", "c": ("file", Channel("y"))}, ""),
-            ({"model": "string", "data": "string", "x": "pickle"}, "only Python can read"),
         ],
     )
     def test_what_does_not_fit(self, parameters: dict[str, Any], text: str) -> None:
@@ -167,6 +166,12 @@ class TestTransform:
         with pytest.raises(SpecError) as caught:
             roles("transform", parameters)
         assert text in str(caught.value)
+
+
+def test_pickle_does_not_reach_a_model() -> None:
+    found = roles("transform", {"model": "string", "data": "string", "x": "pickle"})
+    assert found["x"].role == "unused"
+    assert "annotate it dict" in found["x"].why
 
 
 TYPES = ["string", "integer", "struct", "file", "directory", "dataframe", "list", "union", "pickle"]

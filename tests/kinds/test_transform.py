@@ -55,6 +55,17 @@ def test_uncompressed_model_is_a_prefix(transform_context: Context, faults: Faul
     assert container["ModelDataSource"]["S3DataSource"]["S3Uri"] == "s3://bucket/model/"
 
 
+def test_csv_goes_out_of_our_handlers_when_csv_goes_in(transform_context: Context) -> None:
+    ours = transform_context(model=ModelSource(MODEL, "image:1", SCRIPT_MODEL_ENVIRONMENT))
+    assert requests({}, ours)[1]["TransformOutput"]["Accept"] == "text/csv"
+    as_json = {"accept": "application/json"}
+    assert requests(as_json, ours)[1]["TransformOutput"]["Accept"] == "application/json"
+    other = {"content_type": "application/json"}
+    assert "Accept" not in requests(other, ours)[1]["TransformOutput"]
+    foreign = transform_context(model=ModelSource(MODEL, "image:1"))
+    assert "Accept" not in requests({}, foreign)[1]["TransformOutput"]
+
+
 def test_framework_of_the_spec_decides_the_image(transform_context: Context) -> None:
     run = transform_context(model=ModelSource(MODEL, "other:1"))
     model, _ = requests({"framework": "pytorch"}, run)

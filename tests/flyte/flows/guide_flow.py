@@ -94,6 +94,4 @@ def end_to_end_sagemaker_pipeline(data_path: FlyteFile) -> tuple[str, str, str]:
 @workflow
 def by_hand_pipeline(data_path: str, target: str) -> str:
     processed_data = preprocess_by_hand(raw_data_path=data_path, target=target)
-    return train_from_uri(
-        dataset_path=processed_data, hyperparameters={"max_depth": 6, "eta": 0.3}
-    )
+    return train_from_uri(dataset_path=processed_data, hyperparameters={"max_depth": 6, "eta": 0.3})

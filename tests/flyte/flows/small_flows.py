@@ -208,7 +208,12 @@ def doubling(number: int = 21) -> int:
 
 @sagemaker_workflow
 def four_naps(seconds: float) -> tuple[float, float, float, float, float, float, float, float]:
-    a, b, c, d = nap(seconds=seconds), nap(seconds=seconds), nap(seconds=seconds), nap(seconds=seconds)
+    a, b, c, d = (
+        nap(seconds=seconds),
+        nap(seconds=seconds),
+        nap(seconds=seconds),
+        nap(seconds=seconds),
+    )
     return a.began, a.ended, b.began, b.ended, c.began, c.ended, d.began, d.ended
 
 
@@ -240,7 +245,11 @@ def attributes(x: int) -> tuple[int, int, float, str]:
 @workflow
 def branching(number: int) -> int:
     return (
-        conditional("sign").if_(number > 0).then(double(number=number)).else_().then(plain_add(a=number, b=0))
+        conditional("sign")
+        .if_(number > 0)
+        .then(double(number=number))
+        .else_()
+        .then(plain_add(a=number, b=0))
     )
 
 
@@ -313,7 +322,9 @@ def long_chain(seconds: float) -> float:
 
 @workflow(on_failure=clean_up)
 def handled_branching(text: str) -> int:
-    return conditional("text").if_(text == "abc").then(fail(number=1)).else_().then(double(number=2))
+    return (
+        conditional("text").if_(text == "abc").then(fail(number=1)).else_().then(double(number=2))
+    )
 
 
 @workflow
