@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import queue
+import threading
 from typing import TYPE_CHECKING
 
 from cdao_sdk.local.errors import AwsError
@@ -15,8 +17,8 @@ from cdao_sdk.local.jobs import JobRun, LogSink, Outcome
 from cdao_sdk.local.processes import SupervisorError
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
+    from pathlib import Path
 
     from cdao_sdk.local.objects import ObjectStore
     from cdao_sdk.local.processes import Processes
@@ -41,6 +43,22 @@ class Executor:
     def __init__(self, objects: ObjectStore, processes: Processes) -> None:
         self._objects = objects
         self._processes = processes
+        self._leftovers: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._sweeper = threading.Thread(target=self._sweep, name="cdao-local-sweep", daemon=True)
+        self._sweeper.start()
+
+    def close(self) -> None:
+        """Wait until the scratch folders of all finished jobs are removed."""
+        self._leftovers.put(None)
+        self._sweeper.join()
+
+    def _sweep(self) -> None:
+        # Beside the jobs: removing a tree takes as long as a small job itself.
+        while (folder := self._leftovers.get()) is not None:
+            try:
+                remove_tree(folder)
+            except OSError:
+                _logger.exception("a job's scratch folder could not be removed: %s", folder)
 
     def run(
         self,
@@ -50,6 +68,8 @@ class Executor:
         log: LogSink,
     ) -> Outcome:
         """Run `job` to its end; nothing but its outcome, its log and its objects remain.
+
+        Its scratch folder is removed soon after.
 
         Args:
             job: what to run.
@@ -69,5 +89,5 @@ class Executor:
             _logger.exception("job could not be run", extra={"job": job.name})
             reason = f"InternalServerError: {error}"
         finally:
-            remove_tree(context.work)
+            self._leftovers.put(context.work)
         return Outcome(status="Failed", failure_reason=reason[:MESSAGE_CHARACTERS])

@@ -142,9 +142,10 @@ class _Running:
         self.url = self._http.url
         self._processes = Processes()
         records = Records(root, self._ownership)
+        self._executor = Executor(objects, self._processes)
         self._lifecycle = Lifecycle(
             records,
-            Executor(objects, self._processes),
+            self._executor,
             concurrency=settings.concurrency,
             endpoint_url=self.url,
         )
@@ -170,4 +171,5 @@ class _Running:
         if not self._lifecycle.wait(timeout_seconds=_CLOSING_SECONDS):
             _logger.warning("jobs of the embedded SageMaker did not end with it")
         self._http.stop()
+        self._executor.close()
         self._ownership.close()

@@ -110,6 +110,7 @@ class Laboratory:
         job = self.job(kind, request, name)
         executor = Executor(self.objects, self.processes)
         outcome = executor.run(job, self._report, stop or threading.Event(), self.log)
+        executor.close()
         assert not (job.directory / "work").exists()
         return outcome
 
