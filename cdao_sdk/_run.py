@@ -12,7 +12,7 @@ import signal
 import tempfile
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from flytekit.configuration import DataConfig, S3Config
 from flytekit.core.context_manager import FlyteContextManager
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from flytekit import FlyteContext
 
-    from cdao_sdk.flyte.run_inputs import Entity
+    from cdao_sdk.flyte.run_inputs import Entity, Runnable
     from cdao_sdk.flyte.services import Services
     from cdao_sdk.settings import Settings
 
@@ -64,7 +64,7 @@ def _services(settings: Settings) -> Services:
 
 
 def run(
-    workflow: Entity, inputs: Mapping[str, object] | None = None, **settings: object
+    workflow: Runnable, inputs: Mapping[str, object] | None = None, **settings: object
 ) -> Execution:
     """Run a workflow; returns at once.
 
@@ -92,7 +92,7 @@ def run(
     """
     in_force = holder.gather(settings).settings
     _give_back_ctrl_c()
-    _check_runnable(workflow)
+    entity = _entity(workflow)
     if in_force.admin_endpoint:
         msg = (
             f"admin_endpoint={in_force.admin_endpoint!r}: this release runs workflows in this"
@@ -100,13 +100,13 @@ def run(
             " (configure(admin_endpoint=None)) to run here."
         )
         raise ConfigurationError(msg)
-    _compile(workflow)
+    _compile(entity)
     local_run = _local_run(in_force)
     context = _context(local_run)
     with FlyteContextManager.with_context(context.new_builder()):
-        literals = input_literals(context, workflow, inputs or {})
+        literals = input_literals(context, entity, inputs or {})
     execution = LocalExecution(
-        workflow,
+        entity,
         literals,
         local_run,
         context=context,
@@ -126,11 +126,12 @@ def _give_back_ctrl_c() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _check_runnable(workflow: object) -> None:
+def _entity(workflow: object) -> Entity:
     if not hasattr(workflow, "python_interface"):
         hint = " Decorate it with @sagemaker_workflow." if callable(workflow) else ""
         msg = f"{workflow!r} is neither a workflow nor a task.{hint}"
         raise PlanError(msg)
+    return cast("Entity", workflow)
 
 
 def _compile(workflow: Entity) -> None:

@@ -74,9 +74,7 @@ WORKFLOW_OPTIONS = frozenset(
 
 # What flytekit raises of a function that it cannot take, beside its own errors; a NameError where
 # an annotation names nothing.
-_FLYTEKIT_RAISES = (
-    *(ValueError, TypeError, AssertionError, OSError, NameError, AttributeError),
-)
+_FLYTEKIT_RAISES = (*(ValueError, TypeError, AssertionError, OSError, NameError, AttributeError),)
 
 
 class Task(Protocol[P, R_co]):
@@ -328,9 +326,7 @@ def sagemaker_workflow(
     return wrap if function is None else wrap(function)
 
 
-def _make_workflow(
-    function: Callable[P, R_co], options: Mapping[str, object]
-) -> Workflow[P, R_co]:
+def _make_workflow(function: Callable[P, R_co], options: Mapping[str, object]) -> Workflow[P, R_co]:
     from flytekit import workflow
     from flytekit.exceptions.base import FlyteException
 

@@ -1,4 +1,4 @@
-"""No test sees this machine's AWS or CDAO settings, and one embedded server serves a whole worker."""
+"""No test sees this machine's AWS or CDAO settings; one embedded server serves a whole worker."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 class Proxy:
     """Passes everything on to the embedded server, but what it is told to refuse.
 
-    `refusals` maps an operation ("CreateTrainingJob") to the error code that it gets; `seen` holds
-    the operations that came, in order.
+    `refusals`: operation → error code that it gets; `seen`: the operations that came, in order.
     """
 
     target: str
@@ -140,13 +139,12 @@ def proxy(embedded: LocalSageMaker) -> Iterator[Proxy]:
         def _answer(self) -> None:
             proxy.answer(self)
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer  # noqa: N815 # the base class looks for these
 
         def log_message(self, *_: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         proxy.url = f"http://127.0.0.1:{server.server_port}"
         yield proxy
@@ -194,7 +192,7 @@ def start_processing(boto: Any) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture
-def on_embedded(embedded: LocalSageMaker, monkeypatch: pytest.MonkeyPatch) -> Path:
+def on_embedded(embedded: LocalSageMaker) -> Path:
     """Lets `cdao_sdk.run` use the shared server; returns the state folder of the test."""
     import cdao_sdk
 

@@ -33,7 +33,7 @@ def test_body_can_be_tried_without_any_job() -> None:
 
 
 class _Model:
-    def predict_proba(self, data: object) -> object:
+    def predict_proba(self, _: object) -> object:
         import numpy as np
 
         return np.array([[0.75, 0.25]])

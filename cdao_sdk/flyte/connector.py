@@ -309,7 +309,10 @@ class SageMakerConnector(AsyncConnectorBase):
         if tail:
             lines.append(f"Last {len(tail)} log lines:")
             lines += [f"  {line.host}| {line.text}" for line in tail]
-        parts = {"failure_reason": reason, "log_tail": [line.text for line in tail]}
+        parts: dict[str, object] = {
+            "failure_reason": reason,
+            "log_tail": [line.text for line in tail],
+        }
         return "\n".join(lines), parts
 
     async def _is_over(self, meta: JobMeta) -> bool:

@@ -382,10 +382,11 @@ def bind_downloads(value: object, access: FileAccessProvider) -> None:
     flytekit's own ask the context in which they are opened: the caller's, who knows of no endpoint.
     """
     if isinstance(value, (FlyteFile, FlyteDirectory)):
-        download: Any = value._downloader  # noqa: SLF001 # flytekit offers no other way
+        found = cast("Any", value)
+        download: Any = found._downloader  # noqa: SLF001 # flytekit offers no other way
         remote = getattr(download, "remote_path", None)
         if remote is not None:
-            value._downloader = functools.partial(  # noqa: SLF001
+            found._downloader = functools.partial(  # noqa: SLF001
                 access.get_data, remote, download.local_path, is_multipart=download.is_multipart
             )
     elif isinstance(value, dict):

@@ -185,7 +185,7 @@ def _integer(value: object) -> lit.Primitive | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     whole = isinstance(value, int) or value.is_integer()
-    return lit.Primitive(integer=int(value)) if whole and abs(value) < 2**63 else None
+    return lit.Primitive(integer=int(value)) if whole and -(2**63) <= value < 2**63 else None
 
 
 def _float(value: object) -> lit.Primitive | None:
@@ -258,7 +258,9 @@ def _decode_union(
 ) -> lit.Literal:
     is_none = encoded.get("value", "") is None
     meant = _MEANT.get(type(encoded.get("value", {})))
-    for variant in sorted(union.variants, key=lambda v: v.simple != meant if meant else False):
+    variants = cast("list[flyte_types.LiteralType]", union.variants)
+    first = [v for v in variants if meant is not None and v.simple == meant]
+    for variant in first + [v for v in variants if v not in first]:
         if is_none != (variant.simple == SimpleType.NONE):
             continue
         try:

@@ -29,9 +29,20 @@ if TYPE_CHECKING:
     from flytekit.core.workflow import WorkflowBase
     from flytekit.models.literals import Literal
 
-__all__ = ["input_literals"]
+__all__ = ["Entity", "Runnable", "input_literals"]
 
+_ANY: object = typing.Any  # from Python 3.11 on a class, yet nothing is an instance of it
 Entity = typing.Union["WorkflowBase", "PythonTask", LaunchPlan]
+
+
+class Runnable(typing.Protocol):
+    """What ``run()`` takes: a workflow, launch plan or task.
+
+    flytekit ships no types; all of its entities have a name, and no plain function has.
+    """
+
+    @property
+    def name(self) -> str: ...
 
 
 def input_literals(
@@ -107,8 +118,9 @@ def _from_json(value: object, python_type: object) -> object:
     if origin is dict and isinstance(value, dict):
         items = cast("dict[object, object]", value)
         return {key: _from_json(item, parts[1]) for key, item in items.items()}
-    is_class = inspect.isclass(python_type) and python_type is not typing.Any
-    return _of_class(value, python_type) if is_class else value
+    if python_type is _ANY or not inspect.isclass(python_type):
+        return value
+    return _of_class(value, python_type)
 
 
 def _of_class(value: object, python_type: type) -> object:

@@ -1,5 +1,7 @@
 """The user's code as one archive: what goes in, under which name, and what stays out."""
 
+# ruff: noqa: S102 # cells and sources are executed, as a kernel does
+
 from __future__ import annotations
 
 import importlib

@@ -25,8 +25,6 @@ from cdao_sdk.flyte.job_meta import JobMeta
 from cdao_sdk.kinds.registry import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cdao_sdk.flyte.services import Services
 
 WAITING = TaskExecution.WAITING_FOR_RESOURCES
@@ -205,7 +203,7 @@ def test_unreachable_endpoint_is_named(driven: Any, services: Services) -> None:
     job = driven(odd_jobs.quick)
     meta = job.create(number=3)
     job.connector = SageMakerConnector(job.task.job_kind, replace(services, clients=clients))
-    with pytest.raises(ResourcesUnavailable, match="http://127.0.0.1:9 did not answer"):
+    with pytest.raises(ResourcesUnavailable, match=r"http://127\.0\.0\.1:9 did not answer"):
         job.get(meta)
     bridge.run(clients.close())
 

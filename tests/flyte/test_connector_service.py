@@ -104,8 +104,8 @@ def test_failure_crosses_the_wire_whole(serve: Any, driven: Any) -> None:
         stub = AsyncAgentServiceStub(channel)
         created = await stub.CreateTask(request_for(job, {"number": 3}))
         get = GetTaskRequest(task_category=CATEGORY, resource_meta=created.resource_meta)
-        while (resource := (await stub.GetTask(get)).resource).phase != TaskExecution.FAILED:
-            await asyncio.sleep(0.02)
+        while (resource := (await stub.GetTask(get)).resource).phase != TaskExecution.FAILED:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # Propeller polls, too
         assert "KeyError: 'key 3'" in resource.message
         assert "the line before" in list(resource.custom_info["log_tail"])
 

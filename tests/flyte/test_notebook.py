@@ -1,5 +1,7 @@
 """Functions that were typed into a notebook's cells."""
 
+# ruff: noqa: S102 # cells and sources are executed, as a kernel does
+
 from __future__ import annotations
 
 import io
@@ -143,8 +145,10 @@ def test_decorated_task_brings_its_decorator(notebook: Any) -> None:
     assert module_of(cells["work"].task_function).split("\n\n") == [
         "from cdao_sdk import sagemaker_processing_task",
         "KIND = 'ml.m5.large'",
-        "@sagemaker_processing_task(framework='sklearn', instance_type=KIND)\n"
-        "def work(x: int) -> int:\n    return x + 1\n",
+        (
+            "@sagemaker_processing_task(framework='sklearn', instance_type=KIND)\n"
+            "def work(x: int) -> int:\n    return x + 1\n"
+        ),
     ]
 
 

@@ -103,7 +103,7 @@ def test_local_folder_and_lists_of_files_are_uploaded(tmp_path: Path) -> None:
 
 
 def test_local_file_that_is_not_there_is_refused() -> None:
-    with pytest.raises(PlanError, match="file='nowhere.csv'.*no such file or folder"):
+    with pytest.raises(PlanError, match=r"file='nowhere\.csv'.*no such file or folder"):
         cdao_sdk.run(flows.read, {"file": "nowhere.csv"})
 
 

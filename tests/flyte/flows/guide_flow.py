@@ -63,7 +63,6 @@ def train_xgboost_model(dataset_path: FlyteFile, hyperparameters: dict) -> str:
 @sagemaker_training_task(instance_type="ml.m5.xlarge", algorithm="xgboost")
 def train_from_uri(dataset_path: str, hyperparameters: dict) -> str:
     """Train XGBoost model using SageMaker built-in algorithm"""
-    ...
 
 
 @sagemaker_batch_transform_task(

@@ -162,8 +162,8 @@ def everything(
     either: int | str,
     free: dict,
 ) -> tuple[
-    int, float, bool, str, str | None, list[int], dict[str, float], datetime, timedelta, Colour, Point,
-    int | str, dict,
+    int, float, bool, str, str | None, list[int], dict[str, float], datetime, timedelta, Colour,
+    Point, int | str, dict,
 ]:  # fmt: skip
     assert isinstance(place, Point) and isinstance(colour, Colour)
     return whole, real, flag, text, maybe, items, named, moment, span, colour, place, either, free
