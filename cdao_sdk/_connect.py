@@ -5,6 +5,7 @@ Imports nothing of flytekit, so that looking at jobs is quick.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,17 @@ class _EmbeddedServers:
             if server is None:
                 server = LocalSageMaker(settings.state_path, concurrency=settings.jobs_at_once)
                 server.start()
+                _spare_from_proxies("127.0.0.1")
                 self._servers[settings.state_path] = server
             return server.url
+
+
+def _spare_from_proxies(host: str) -> None:
+    """Let nobody in this process, flytekit's S3 file system above all, ask a proxy for the host."""
+    for name in ("NO_PROXY", "no_proxy"):
+        spared = [part for part in os.environ.get(name, "").split(",") if part]
+        if host not in spared:
+            os.environ[name] = ",".join([*spared, host])
 
 
 _embedded = _EmbeddedServers()

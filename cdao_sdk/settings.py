@@ -6,6 +6,7 @@ First match wins: call argument, ``configure()``, ``CDAO_*`` environment, ``.fly
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import threading
@@ -38,8 +39,8 @@ ENV_PREFIX = "CDAO_"
 _RUNTIME_ENV = frozenset({"CDAO_OPT_ML"})
 
 _ROLE = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/[\w+=,.@\-/]{1,512}")
-_BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d")  # eusc-de-east-1 is Europe's sovereign cloud
 _FLYTE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._\-]{0,61}[A-Za-z0-9])?")
 
 
@@ -183,7 +184,7 @@ class _FlyteConfigSource(PydanticBaseSettingsSource):
             return {}
         try:
             content: object = yaml.safe_load(self._path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             msg = f"{self._path} is not YAML: {error}"
             raise ConfigurationError(msg) from error
         admin: object = (
@@ -256,11 +257,14 @@ def _pyproject_values(path: Path) -> dict[str, object]:
     except ValueError as error:
         msg = f"{path} is not TOML: {error}"
         raise ConfigurationError(msg) from error
+    except (AttributeError, TypeError) as error:  # `cdao = 3` below [tool], for instance
+        msg = f"{path}: [tool.cdao] is no table of settings."
+        raise ConfigurationError(msg) from error
 
 
 def _problem(error: ErrorDetails, sources: Mapping[str, str]) -> str:
-    name = str(error["loc"][0])
-    source = sources.get(name, "default")
+    source = sources.get(str(error["loc"][0]), "default")
+    name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
         return (
             f"{name} (from {source}): no such setting.{did_you_mean(name, Settings.model_fields)}"
@@ -334,7 +338,7 @@ class SettingsHolder:
         with self._lock:
             merged = {**self._explicit, **values}
             gathered = gather(merged)
-            self._explicit = merged
+            self._explicit = copy.deepcopy(merged)  # the caller may change its tags later
         return gathered
 
     def gather(self, overrides: Mapping[str, object] | None = None) -> SettingsWithSources:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,23 @@ def test_public_name_is_there_twice_the_same_and_documented(name: str) -> None:
     assert not hasattr(first, "__path__")
     if callable(first):
         assert first.__doc__
+
+
+def test_no_module_bears_an_exported_name() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(cdao_sdk.__path__)}
+    assert modules & set(NAMES) == set()
+
+
+@pytest.mark.parametrize("kind", ["training", "processing", "batch_transform"])
+def test_short_name_is_the_long_one(kind: str) -> None:
+    long = getattr(cdao_sdk, f"sagemaker_{kind}_task")
+    assert getattr(cdao_sdk, f"sagemaker_{kind}") is long
+
+
+def test_star_import_brings_every_name() -> None:
+    found: dict[str, object] = {}
+    exec("from cdao_sdk import *", found)  # noqa: S102 # what a notebook does
+    assert set(NAMES) <= set(found)
 
 
 def test_decorators_are_the_same_from_both_modules() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import cdao_sdk
 from cdao_sdk.errors import CdaoError, ConfigurationError, ExecutionTimeout, NotFound
-from cdao_sdk.flyte.execution import ExecutionRecord, ExecutionStatus, read_records
+from cdao_sdk.execution_record import ExecutionRecord, ExecutionStatus
 
 FLOW = """
 import os, sys, time
@@ -92,8 +92,8 @@ def children_in(folder: Path) -> list[str]:
 
 
 def record_in(folder: Path) -> ExecutionRecord:
-    (record,) = read_records(folder / "state" / "executions")
-    return record
+    (path,) = (folder / "state" / "executions").glob("*.json")
+    return ExecutionRecord.read(path)
 
 
 def test_script_that_ends_first_stops_its_execution_and_says_so(tmp_path: Path) -> None:
@@ -231,10 +231,10 @@ def test_execution_that_is_not_there_is_named() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": "x", "status": "??"}'])
-def test_damaged_record_does_not_hide_the_others(tmp_path: Path, text: str) -> None:
+def test_damaged_record_says_where_it_is(tmp_path: Path, text: str) -> None:
     good = ExecutionRecord("a1", "flow", ExecutionStatus.SUCCEEDED, "2026-11-23", os.getpid())
     good.write(tmp_path)
+    assert ExecutionRecord.read(tmp_path / "a1.json") == good
     (tmp_path / "a2.json").write_text(text)
-    assert read_records(tmp_path) == [good]
     with pytest.raises(CdaoError, match=r"a2\.json cannot be read"):
         ExecutionRecord.read(tmp_path / "a2.json")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+import os
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from pydantic import ValidationError
 
 import cdao_sdk
 from cdao_sdk.errors import ConfigurationError
@@ -51,6 +53,44 @@ def test_stronger_layer_wins_and_is_named(layers: Any) -> None:
     assert holder.gather().settings.project == "configured"
 
 
+def test_every_layer_wins_over_flytes_own_file(
+    layers: list[tuple[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flyte = Path.cwd() / ".flyte" / "config.yaml"
+    flyte.write_text("admin: {endpoint: from-yaml}\n")
+    assert gather().sources["admin_endpoint"] == str(flyte)
+    named = tmp_path / "named.yaml"
+    named.write_text("admin: {endpoint: from-named-yaml}\n")
+    monkeypatch.setenv("FLYTECTL_CONFIG", str(named))
+    assert gather().settings.admin_endpoint == "from-named-yaml"
+    assert gather().sources["admin_endpoint"] == str(named)
+    for (source, _), set_it in zip(
+        layers[1:],
+        [
+            lambda: Path("pyproject.toml").write_text('[tool.cdao]\nadmin_endpoint = "one"\n'),
+            lambda: Path(".flyte/cdao.toml").write_text('admin_endpoint = "two"\n'),
+            lambda: monkeypatch.setenv("CDAO_ADMIN_ENDPOINT", "three"),
+            lambda: cdao_sdk.configure(admin_endpoint="four"),
+        ],
+        strict=True,
+    ):
+        set_it()
+        assert holder.gather().sources["admin_endpoint"] == source.replace(
+            "CDAO_PROJECT", "CDAO_ADMIN_ENDPOINT"
+        )
+    assert holder.gather().settings.admin_endpoint == "four"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "admin:\n", "- a list\n", "just text\n", "admin: text\n", "{}"]
+)
+def test_flytes_own_file_without_an_endpoint_says_nothing(text: str) -> None:
+    Path(".flyte").mkdir()
+    Path(".flyte/config.yaml").write_text(text)
+    assert gather().settings.admin_endpoint is None
+    assert gather().sources["admin_endpoint"] == "default"
+
+
 def test_flytes_own_file_is_the_weakest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path.cwd() / ".flyte" / "config.yaml"
     path.parent.mkdir()
@@ -66,12 +106,32 @@ def test_flytes_own_file_is_the_weakest(tmp_path: Path, monkeypatch: pytest.Monk
     assert cdao_sdk.configure(admin_endpoint=None).admin_endpoint is None
 
 
-def test_files_are_found_above_the_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    (Path.cwd() / "pyproject.toml").write_text('[tool.cdao]\nregion = "eu-west-1"\n')
+@pytest.mark.parametrize(
+    ("name", "text", "field"),
+    [
+        ("pyproject.toml", '[tool.cdao]\nregion = "eu-west-1"\n', "region"),
+        (".flyte/cdao.toml", 'region = "eu-west-1"\n', "region"),
+        (".flyte/config.yaml", "admin: {endpoint: above}\n", "admin_endpoint"),
+    ],
+)
+def test_files_are_found_above_the_working_folder(
+    name: str, text: str, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path.cwd() / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
     below = Path.cwd() / "a" / "b"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
-    assert gather().settings.region_name == "eu-west-1"
+    assert gather().sources[field].startswith(str(path))
+
+
+def test_nearest_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("pyproject.toml").write_text('[tool.cdao]\nproject = "above"\n')
+    Path("below").mkdir()
+    Path("below/pyproject.toml").write_text('[tool.cdao]\nproject = "below"\n')
+    monkeypatch.chdir("below")
+    assert gather().settings.project == "below"
 
 
 @pytest.mark.parametrize("layer", ["configure", "environment", "toml", "pyproject", "call"])
@@ -105,9 +165,13 @@ def test_unknown_name_is_refused_in_each_layer_with_the_nearest(
         ("default_bucket", "s3://bucket", "without 's3://'"),
         ("default_bucket", "Bucket", "a-z"),
         ("default_bucket", "10.0.0.1", "bucket's name"),
+        ("default_bucket", "a..b", "bucket's name"),
         ("region", "Ireland", "region's code"),
         ("admin_endpoint", "not a host", "give https://host"),
+        ("admin_endpoint", "ftp://host", "give https://host"),
+        ("admin_endpoint", "https://", "give https://host"),
         ("endpoint_url", "localhost:4566", "http:// or https://"),
+        ("endpoint_url", "http://", "http:// or https://"),
         ("project", "-", "letters, digits"),
         ("local_concurrency", -1, "greater than or equal to 0"),
         ("local_concurrency", 10_000, "less than or equal to 256"),
@@ -135,13 +199,34 @@ def test_malformed_value_is_refused_with_the_rule(name: str, value: object, rule
         ("default_bucket", "my.bucket-1"),
         ("region", "us-gov-west-1"),
         ("admin_endpoint", "https://flyte.example.com:8080/"),
+        ("admin_endpoint", "https://flyte.your-domain.com"),
         ("admin_endpoint", "dns:///localhost:30080"),
+        ("admin_endpoint", "dns:///[::1]:8089"),
+        ("admin_endpoint", "localhost:30080"),
+        ("admin_endpoint", "flyte.example.com"),
         ("endpoint_url", "http://127.0.0.1:4566"),
         ("state_dir", "~/elsewhere"),
     ],
 )
 def test_well_formed_value_is_taken(name: str, value: object) -> None:
     assert str(getattr(gather({name: value}).settings, name)) == str(value)
+
+
+def test_every_region_of_aws_is_one() -> None:
+    session = boto3.Session()
+    regions = {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("sagemaker", partition)
+    }
+    assert len(regions) > 30
+    for region in regions:
+        assert gather({"region": region}).settings.region == region
+
+
+def test_value_inside_a_table_is_named_by_its_path() -> None:
+    with pytest.raises(ConfigurationError, match=r"tags\.team=3 \(from configure\(\)\)"):
+        gather({"tags": {"team": 3}})
 
 
 def test_all_that_is_wrong_comes_at_once_with_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,15 +254,29 @@ def test_tags_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
-    [(".flyte/cdao.toml", "a = ["), ("pyproject.toml", "a = ["), (".flyte/config.yaml", "a: [")],
+    ("name", "content", "problem"),
+    [
+        (".flyte/cdao.toml", b"a = [", "is not TOML"),
+        (".flyte/cdao.toml", b"a = '\xff'", "is not TOML"),
+        ("pyproject.toml", b"a = [", "is not TOML"),
+        ("pyproject.toml", b"[tool]\ncdao = 3\n", "is no table"),
+        ("pyproject.toml", b"tool = 3\n", "is no table"),
+        (".flyte/config.yaml", b"a: [", "is not YAML"),
+        (".flyte/config.yaml", b"a: '\xff'", "is not YAML"),
+    ],
 )
-def test_file_that_cannot_be_read_is_named(name: str, text: str) -> None:
+def test_file_that_cannot_be_read_is_named(name: str, content: bytes, problem: str) -> None:
     path = Path.cwd() / name
     path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    with pytest.raises(ConfigurationError, match=path.name):
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=problem) as caught:
         gather()
+    assert str(path) in str(caught.value)
+
+
+def test_pyproject_of_another_tool_says_nothing() -> None:
+    Path("pyproject.toml").write_text("[tool.ruff]\nline-length = 100\n")
+    assert gather().sources["project"] == "default"
 
 
 def test_variable_of_the_script_runtime_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,41 +296,18 @@ def test_state_dir_is_absolute_and_knows_home() -> None:
     assert gather({"state_dir": "x"}).settings.state_path == Path.cwd() / "x"
 
 
-def test_refused_call_changes_nothing() -> None:
-    cdao_sdk.configure(project="kept", region="eu-west-1")
-    with pytest.raises(ConfigurationError):
-        cdao_sdk.configure(project="lost", region="Ireland")
-    settings = holder.gather().settings
-    assert (settings.project, settings.region) == ("kept", "eu-west-1")
+def test_state_dir_of_the_environment_knows_home_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDAO_STATE_DIR", "~/y")
+    assert gather().settings.state_path == Path.home() / "y"
 
 
-def test_calls_add_up_until_reset() -> None:
-    cdao_sdk.configure(project="one")
-    assert cdao_sdk.configure(domain="staging").project == "one"
-    holder.reset()
-    assert holder.gather().settings.project == "flytesnacks"
-
-
-def test_threads_may_configure_at_the_same_time() -> None:
-    names = [*("project", "domain"), "default_bucket"]
-    start = threading.Barrier(len(names) * 4)
-
-    def change(name: str) -> None:
-        start.wait()
-        for index in range(5):
-            holder.update({name: f"value{index}"})
-
-    threads = [threading.Thread(target=change, args=(name,)) for name in names * 4]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    settings = holder.gather().settings
-    assert {getattr(settings, name) for name in names} == {"value4"}
+def test_jobs_at_once_follow_the_cores_unless_given() -> None:
+    assert gather().settings.jobs_at_once == max(4, os.cpu_count() or 1)
+    assert gather({"local_concurrency": 1}).settings.jobs_at_once == 1
 
 
 def test_settings_are_frozen() -> None:
-    with pytest.raises(Exception, match="frozen"):
+    with pytest.raises(ValidationError, match="frozen"):
         gather().settings.project = "x"  # type: ignore[misc]
 
 

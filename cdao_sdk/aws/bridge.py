@@ -22,19 +22,25 @@ class LoopThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._closers: list[Callable[[], Coroutine[object, object, None]]] = []
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop, running."""
         with self._lock:
-            if self._loop is None or self._loop.is_closed():
+            if self._loop is None or not self._is_running:
                 self._loop = asyncio.new_event_loop()
-                thread = threading.Thread(
+                self._thread = threading.Thread(
                     target=self._loop.run_forever, name="cdao-aws", daemon=True
                 )
-                thread.start()
+                self._thread.start()
             return self._loop
+
+    @property
+    def _is_running(self) -> bool:
+        # A forked process has its parent's loop, but not the thread that runs it.
+        return self._thread is not None and self._thread.is_alive()
 
     def run(self, coroutine: Coroutine[object, object, T], timeout: float | None = None) -> T:
         """Run a coroutine on the loop and wait for what it returns.
@@ -69,6 +75,8 @@ class LoopThread:
         self._closers.append(closer)
 
     def _close(self) -> None:
+        if not self._is_running:
+            return  # nothing was opened; a process that ends can start no thread (Python >= 3.12)
         for closer in self._closers:
             with contextlib.suppress(TimeoutError):  # the process ends all the same
                 self.run(closer(), timeout=2)

@@ -16,26 +16,38 @@ if TYPE_CHECKING:
 
     from cdao_sdk.aws.session import AwsClients
 
-__all__ = ["UNREACHABLE", "AlreadyExists", "call", "submission_error"]
+__all__ = ["UNREACHABLE", "AlreadyExists", "call", "submission_error", "unreachable"]
 
-# Error codes as SageMaker, S3, STS and Logs send them; read in botocore's models and in issue
-# threads of SageMaker's users, 2026-11.
+# Error codes as SageMaker, S3, STS and Logs send them; read in botocore's models, in what botocore
+# itself takes for throttling or transient, and in issue threads of SageMaker's users, 2026-11.
 _LATER = frozenset(
     {
+        "BandwidthLimitExceeded",
         "CapacityError",
+        "EC2ThrottledException",
+        "InternalError",
         "InternalFailure",
         "InternalServerError",
         "InternalServerException",
         "LimitExceededException",
+        "OperationAborted",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
         "RequestTimeout",
+        "RequestTimeoutException",
         "ResourceLimitExceeded",
         "ServiceUnavailable",
         "ServiceUnavailableException",
         "SlowDown",
+        "ThrottledException",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
+        "TransactionInProgressException",
+        "429",
         "500",
         "502",
         "503",
@@ -53,10 +65,17 @@ _DENIED = frozenset(
         "AccessDeniedException",
         "ExpiredToken",
         "ExpiredTokenException",
+        "InvalidAccessKeyId",
         "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
 )
+_SERVERS_FAULT = 500  # the HTTP status from which on the fault is the server's
+
 UNREACHABLE = "ConnectionError"
 """Our own code for an endpoint that did not answer at all."""
 
@@ -68,13 +87,14 @@ class AlreadyExists(SubmissionError):
     """A resource of that name is there already."""
 
 
-def submission_error(operation: str, code: str, message: str) -> CdaoError:
+def submission_error(operation: str, code: str, message: str, *, status: int = 0) -> CdaoError:
     """The error of ours for an error code of AWS.
 
     Args:
         operation: The call, such as ``"CreateTrainingJob"``.
         code: AWS's error code.
         message: AWS's message.
+        status: The answer's HTTP status; 0 where there is none.
 
     Returns:
         The error, to be raised.
@@ -84,7 +104,7 @@ def submission_error(operation: str, code: str, message: str) -> CdaoError:
         return NotFound(text)
     if code in _EXISTS or (code == "ValidationException" and _EXISTS_TEXT.search(message)):
         return AlreadyExists(text, code=code)
-    if code in _LATER:
+    if code in _LATER or status >= _SERVERS_FAULT:
         return ResourcesUnavailable(text, code=code)
     if code in _DENIED:
         mend = "Check the credentials in force and that they allow this call"
@@ -115,36 +135,68 @@ async def call(
     """
     # Loaded with the first call: flytekit imports this module wherever it starts.
     from botocore import xform_name
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        ConnectionClosedError,
-        EndpointConnectionError,
-        HTTPClientError,
-        NoCredentialsError,
-        ParamValidationError,
-    )
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
-    client = await clients.client(service)
     try:
+        client = await clients.client(service)
         answer = await getattr(client, xform_name(operation))(**parameters)
     except ClientError as error:
         detail = cast("dict[str, str]", error.response.get("Error", {}))
         code, message = str(detail.get("Code", "")), str(detail.get("Message", ""))
-        raise submission_error(operation, code, message) from error
-    except (EndpointConnectionError, ConnectionClosedError, HTTPClientError) as error:
-        msg = f"{operation}: {clients.target.endpoint_url or 'AWS'} did not answer: {error}"
-        raise ResourcesUnavailable(msg, code=UNREACHABLE) from error
-    except NoCredentialsError as error:
-        msg = (
-            f"{operation}: no AWS credentials were found. Log in (`aws sso login`, `aws configure`)"
-            " or set AWS_PROFILE."
-        )
-        raise SubmissionError(msg, code="NoCredentials") from error
-    except ParamValidationError as error:
-        msg = f"{operation}: the request does not fit the API: {error}"
-        raise SubmissionError(msg, code="ParamValidation") from error
+        metadata = cast("dict[str, int]", error.response.get("ResponseMetadata", {}))
+        status = metadata.get("HTTPStatusCode", 0)
+        raise submission_error(operation, code, message, status=status) from error
     except BotoCoreError as error:
-        msg = f"{operation}: {error}"
-        raise SubmissionError(msg, code=type(error).__name__) from error
+        raise _unanswered(clients, operation, error) from error
+    except ResponseParserError as error:
+        raise _no_answer_of_aws(clients, operation) from error
+    if not cast("Mapping[str, object]", answer["ResponseMetadata"]).get("RequestId"):
+        raise _no_answer_of_aws(clients, operation)
     return dict(answer)
+
+
+def unreachable(clients: AwsClients, operation: str, error: Exception) -> ResourcesUnavailable:
+    """The error for an endpoint that did not answer, or not to the end."""
+    where = clients.target.endpoint_url or "AWS"
+    msg = f"{operation}: {where} did not answer: {error}"
+    return ResourcesUnavailable(msg, code=UNREACHABLE)
+
+
+def _no_answer_of_aws(clients: AwsClients, operation: str) -> ResourcesUnavailable:
+    # Such as the log-in page of a network; botocore takes it for an answer without content.
+    where = clients.target.endpoint_url or "AWS"
+    msg = f"{operation}: what came from {where} is no answer of AWS; is a proxy between?"
+    return ResourcesUnavailable(msg, code=UNREACHABLE)
+
+
+def _unanswered(clients: AwsClients, operation: str, error: Exception) -> SubmissionError:
+    """What a request is refused for on this side of the wire."""
+    from botocore import exceptions as botocore
+
+    if isinstance(error, botocore.SSLError):
+        msg = f"{operation}: the endpoint's certificate was not accepted: {error}"
+        return SubmissionError(msg, code="SSLError")
+    if isinstance(error, (botocore.ConnectionError, botocore.HTTPClientError)):
+        return unreachable(clients, operation, error)
+    if isinstance(
+        error,
+        (
+            botocore.CredentialRetrievalError,
+            botocore.NoAuthTokenError,
+            botocore.NoCredentialsError,
+            botocore.PartialCredentialsError,
+            botocore.ProfileNotFound,
+            botocore.SSOError,
+            botocore.TokenRetrievalError,
+        ),
+    ):
+        msg = (
+            f"{operation}: no AWS credentials were found: {error}. Log in (`aws sso login`,"
+            " `aws configure`) or set AWS_PROFILE."
+        )
+        return SubmissionError(msg, code="NoCredentials")
+    if isinstance(error, botocore.ParamValidationError):
+        msg = f"{operation}: the request does not fit the API: {error}"
+        return SubmissionError(msg, code="ParamValidation")
+    return SubmissionError(f"{operation}: {error}", code=type(error).__name__)

@@ -36,12 +36,17 @@ async def streams(clients: AwsClients, log_group: str, job_name: str) -> list[st
         "logGroupName": log_group,
         "logStreamNamePrefix": f"{job_name}/",
     }
-    try:
-        answer = await call(clients, "logs", "DescribeLogStreams", parameters)
-    except NotFound:
-        return []
-    found = cast("Sequence[Mapping[str, object]]", answer.get("logStreams", []))
-    return sorted(str(stream["logStreamName"]) for stream in found)
+    found: list[str] = []
+    while True:
+        try:
+            answer = await call(clients, "logs", "DescribeLogStreams", parameters)
+        except NotFound:
+            return []
+        page = cast("Sequence[Mapping[str, object]]", answer.get("logStreams", []))
+        found += (str(stream["logStreamName"]) for stream in page)
+        if not answer.get("nextToken"):
+            return sorted(found)
+        parameters["nextToken"] = answer["nextToken"]
 
 
 async def tail(
@@ -108,7 +113,8 @@ async def _page(
         answer = await call(clients, "logs", "GetLogEvents", parameters)
     except NotFound:
         return [], None
-    host = stream.rpartition("/")[2].rsplit("-", 1)[0]
+    # <job>/<host>-<epoch>; Batch Transform has <job>/<host>-<epoch>/data-log besides.
+    host = stream.split("/")[1].rsplit("-", 1)[0]
     events = cast("Sequence[Mapping[str, object]]", answer.get("events", []))
     lines = [
         LogLine(

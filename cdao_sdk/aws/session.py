@@ -18,8 +18,8 @@ from cdao_sdk.aws.bridge import bridge
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-# botocore's own retries: standard mode, jittered. Few: Propeller gives a call 3 s, and what is throttled
-# longer than that waits in our queue.
+# botocore's own retries: standard mode, jittered. Few: Propeller gives a call 3 s, and what is
+# throttled longer than that waits in our queue.
 _RETRIES = {"mode": "standard", "total_max_attempts": 3}
 
 
@@ -119,8 +119,10 @@ class _Pool:
         try:
             return await asyncio.shield(future)
         except BaseException:
-            if future.done() and (future.cancelled() or future.exception() is not None):
-                self._clients.pop(service, None)
+            failed = future.done() and (future.cancelled() or future.exception() is not None)
+            # Another may have made a new one by now.
+            if failed and self._clients.get(service) is future:
+                del self._clients[service]
             raise
 
     async def _open(self, service: str) -> AwsClient:
@@ -134,6 +136,8 @@ class _Pool:
             max_pool_connections=50,
             connect_timeout=5,
             read_timeout=60,
+            # A proxy of the environment (HTTP_PROXY) does not know this machine's own servers.
+            proxies={} if target.is_embedded else None,
         )
         context = get_session().create_client(
             service,
@@ -146,5 +150,9 @@ class _Pool:
         return cast("AwsClient", client)
 
     async def close(self) -> None:
-        await self._stack.aclose()
+        opening = [future for future in self._clients.values() if not future.done()]
         self._clients.clear()
+        for future in opening:
+            future.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+        await self._stack.aclose()

@@ -1,5 +1,8 @@
 """Reading and writing S3 objects."""
 
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (botocore ships no types)
+
 from __future__ import annotations
 
 import asyncio
@@ -8,7 +11,7 @@ import json
 import tarfile
 from typing import TYPE_CHECKING, Protocol, cast
 
-from cdao_sdk.aws.calls import AlreadyExists, call
+from cdao_sdk.aws.calls import AlreadyExists, call, unreachable
 from cdao_sdk.errors import JobFailed, NotFound, SubmissionError
 
 if TYPE_CHECKING:
@@ -16,7 +19,8 @@ if TYPE_CHECKING:
 
 # A job's result is small: files are uploaded by SageMaker, and only named in it.
 RESULT_LIMIT_BYTES = 16 * 1024 * 1024
-_ARCHIVE_READ_LIMIT_BYTES = 4 * 1024**3
+ARCHIVE_READ_LIMIT_BYTES = 4 * 1024**3
+_PIECE_BYTES = 1024**2
 
 
 class _Body(Protocol):
@@ -105,16 +109,42 @@ async def read_result(clients: AwsClients, uri: str) -> dict[str, object] | None
         answer = await call(clients, "s3", "GetObject", {"Bucket": bucket, "Key": key})
     except NotFound:
         return None
-    body = cast("_Body", answer["Body"])
+    body = _Download(clients, uri, cast("_Body", answer["Body"]))
     try:
         if uri.endswith(".tar.gz"):
             loop = asyncio.get_running_loop()
-            content = await asyncio.to_thread(_member, _BlockingReader(body, loop))
+            content = await asyncio.to_thread(_member, uri, _BlockingReader(uri, body, loop))
         else:
             content = await body.read(RESULT_LIMIT_BYTES + 1)
     finally:
         body.close()
     return None if content is None else _parse(uri, content)
+
+
+class _Download:
+    """A body that is read in full pieces, and whose connection fails with an error of ours."""
+
+    def __init__(self, clients: AwsClients, uri: str, body: _Body) -> None:
+        self._clients = clients
+        self._uri = uri
+        self._body = body
+
+    async def read(self, size: int) -> bytes:
+        """``size`` bytes; fewer at the end only, where the body itself gives what has come."""
+        from aiohttp import ClientError
+        from botocore.exceptions import BotoCoreError
+
+        chunks: list[bytes] = []
+        try:
+            while size > 0 and (chunk := await self._body.read(size)):
+                chunks.append(chunk)
+                size -= len(chunk)
+        except (BotoCoreError, ClientError, OSError) as error:
+            raise unreachable(self._clients, f"GetObject {self._uri}", error) from error
+        return b"".join(chunks)
+
+    def close(self) -> None:
+        self._body.close()
 
 
 def _parse(uri: str, content: bytes) -> dict[str, object]:
@@ -123,7 +153,7 @@ def _parse(uri: str, content: bytes) -> dict[str, object]:
         raise JobFailed(msg)
     try:
         document: object = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"The result {uri} is not JSON: {error}"
         raise JobFailed(msg) from error
     if not isinstance(document, dict):
@@ -135,12 +165,19 @@ def _parse(uri: str, content: bytes) -> dict[str, object]:
 class _BlockingReader(io.RawIOBase):
     """An asynchronous body as a file, for tarfile in a worker thread."""
 
-    def __init__(self, body: _Body, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, uri: str, body: _Download, loop: asyncio.AbstractEventLoop) -> None:
+        self._uri = uri
         self._body = body
         self._loop = loop
-        self._left = _ARCHIVE_READ_LIMIT_BYTES
+        self._left = ARCHIVE_READ_LIMIT_BYTES
 
     def read(self, size: int = -1, /) -> bytes:
+        if self._left <= 0:
+            msg = (
+                f"{self._uri} has no outputs.json within its first {ARCHIVE_READ_LIMIT_BYTES}"
+                " bytes; write large files to the model's directory instead."
+            )
+            raise JobFailed(msg)
         want = size if size >= 0 else self._left
         future = asyncio.run_coroutine_threadsafe(
             self._body.read(min(want, self._left)), self._loop
@@ -150,15 +187,15 @@ class _BlockingReader(io.RawIOBase):
         return content
 
 
-def _member(stream: _BlockingReader) -> bytes | None:
+def _member(uri: str, stream: _BlockingReader) -> bytes | None:
     """``outputs.json`` out of a gzipped tar that is read once, nothing unpacked."""
     try:
-        with tarfile.open(fileobj=stream, mode="r|gz") as archive:
+        with tarfile.open(fileobj=stream, mode="r|gz", bufsize=_PIECE_BYTES) as archive:
             for member in archive:
                 if member.name.removeprefix("./") == "outputs.json" and member.isfile():
                     extracted = archive.extractfile(member)
                     return extracted.read(RESULT_LIMIT_BYTES + 1) if extracted else None
     except (tarfile.TarError, OSError, EOFError) as error:
-        msg = f"The job's output.tar.gz cannot be read: {error}"
+        msg = f"The job's {uri} cannot be read: {error}"
         raise JobFailed(msg) from error
     return None

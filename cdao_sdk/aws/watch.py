@@ -7,6 +7,7 @@ changed since, so the calls follow the changes and not the number of jobs.
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "JobWatch", "find_job"]
 
+_JOB_NAME = re.compile(r"(?=.{1,63}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # botocore's model, 2026-11
+_DESCRIBES_AT_ONCE = 10  # a first look at thousands of jobs must not run into the request rate
 _PAGE = 100  # the most that SageMaker gives; its own default of 10 costs ten times the calls
 
 
@@ -105,7 +108,13 @@ class JobWatch:
 
     async def _of_kind(self, kind: JobKind[Any]) -> list[Job]:
         summaries = await self._list(kind)
-        return list(await asyncio.gather(*(self._job(kind, summary) for summary in summaries)))
+        places = asyncio.Semaphore(_DESCRIBES_AT_ONCE)
+
+        async def job(summary: Mapping[str, object]) -> Job:
+            async with places:
+                return await self._job(kind, summary)
+
+        return list(await asyncio.gather(*map(job, summaries)))
 
     async def _list(self, kind: JobKind[Any]) -> list[Mapping[str, object]]:
         found: list[Mapping[str, object]] = []
@@ -158,7 +167,8 @@ async def find_job(clients: AwsClients, name: str) -> Job:
     Raises:
         NotFound: There is none.
     """
-    for kind in KINDS.values():
+    # SageMaker would refuse a malformed name instead of saying that there is no such job.
+    for kind in KINDS.values() if _JOB_NAME.fullmatch(name) else ():
         try:
             return await _describe(clients, kind, name)
         except NotFound:
@@ -180,6 +190,7 @@ async def stop_job(clients: AwsClients, job: Job) -> None:
     try:
         await call(clients, "sagemaker", api.stop, {api.name_field: job.name})
     except SubmissionError:
-        # Refused because it has ended in between?
-        if not (await _describe(clients, KINDS[job.kind], job.name)).is_over:
+        # Refused because it has ended in between, or another has stopped it?
+        now = await _describe(clients, KINDS[job.kind], job.name)
+        if not now.is_over and now.status != "Stopping":
             raise

@@ -7,6 +7,9 @@ The data are the Statlog German Credit Data (see german_credit.md beside this fi
 import json
 from typing import Dict, NamedTuple
 
+from flytekit.types.directory import FlyteDirectory
+from flytekit.types.file import FlyteFile
+
 from cdao_sdk import (
     current_job,
     sagemaker_batch_transform_task,
@@ -14,8 +17,6 @@ from cdao_sdk import (
     sagemaker_training_task,
     sagemaker_workflow,
 )
-from flytekit.types.directory import FlyteDirectory
-from flytekit.types.file import FlyteFile
 
 TARGET = "creditability"
 
@@ -102,7 +103,6 @@ def train(train: FlyteFile, trees: int, depth: int) -> str:
 )
 def predict(model: str, data: FlyteFile) -> FlyteDirectory:
     """SageMaker sends the test rows to the model; one score a line comes back."""
-    ...
 
 
 @sagemaker_processing_task(

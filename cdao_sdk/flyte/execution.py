@@ -9,15 +9,11 @@ from __future__ import annotations
 import abc
 import contextvars
 import functools
-import json
 import logging
 import os
-import tempfile
 import threading
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from datetime import datetime, timezone
-from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from flytekit.core.context_manager import FlyteContextManager
@@ -28,11 +24,13 @@ from flytekit.types.file.file import FlyteFile
 from cdao_sdk.aws.bridge import bridge
 from cdao_sdk.aws.watch import JobWatch, find_job, log_tail
 from cdao_sdk.errors import CdaoError, ExecutionTimeout, JobStopped, NotFound
+from cdao_sdk.execution_record import ExecutionRecord, ExecutionStatus
 from cdao_sdk.flyte.local_engine import execute, node_order, own_context_stack
 from cdao_sdk.kinds.naming import execution_slug
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from flytekit import FlyteContext
     from flytekit.core.data_persistence import FileAccessProvider
@@ -44,27 +42,10 @@ if TYPE_CHECKING:
     from cdao_sdk.flyte.local_run import LocalRun
     from cdao_sdk.flyte.run_inputs import Entity
 
-__all__ = ["Execution", "ExecutionRecord", "ExecutionStatus", "LocalExecution", "read_records"]
+__all__ = ["Execution", "ExecutionRecord", "ExecutionStatus", "LocalExecution"]
 
 
 logger = logging.getLogger(__name__)
-
-
-class ExecutionStatus(str, Enum):
-    """Where an execution stands, in Flyte's words."""
-
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    ABORTED = "ABORTED"
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing will change any more."""
-        return self is not ExecutionStatus.RUNNING
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Execution(abc.ABC):
@@ -130,83 +111,6 @@ class Execution(abc.ABC):
     @abc.abstractmethod
     def monitor(self) -> None:
         """Show its jobs: in a terminal until they are done, in a notebook at once."""
-
-
-@dataclass(frozen=True)
-class ExecutionRecord:
-    """What stays on disk of an execution in this process.
-
-    Attributes:
-        id: The execution's id.
-        workflow: The workflow's name.
-        status: Where it stood when the record was written.
-        created: When it began, ISO 8601 in UTC.
-        pid: The process that runs it.
-        nodes: Ids of its nodes, in the order of their dependencies.
-        ended: When it ended; empty before.
-        error: Why it failed; empty otherwise.
-    """
-
-    id: str
-    workflow: str
-    status: ExecutionStatus
-    created: str
-    pid: int
-    nodes: tuple[str, ...] = ()
-    ended: str = ""
-    error: str = ""
-
-    def write(self, folder: Path) -> None:
-        """Put the record into a folder, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(asdict(self), file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(folder / f"{self.id}.json")
-
-    @classmethod
-    def read(cls, path: Path) -> ExecutionRecord:
-        """Read a record; one whose process is gone reads as failed.
-
-        Raises:
-            FileNotFoundError: There is none.
-            CdaoError: It is damaged, or a later release wrote it.
-        """
-        try:
-            values = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
-            values["nodes"] = tuple(values["nodes"])
-            values["status"] = ExecutionStatus(values["status"])
-            record = cls(**values)
-        except (ValueError, KeyError, TypeError) as error:
-            msg = f"The record {path} cannot be read: {type(error).__name__}: {error}"
-            raise CdaoError(msg) from error
-        if record.status.is_over or _is_alive(record.pid):
-            return record
-        error = "The process that ran this execution ended before it did."
-        return replace(record, status=ExecutionStatus.FAILED, error=error)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def read_records(folder: Path) -> list[ExecutionRecord]:
-    """All records of a folder, the newest first."""
-    records: list[ExecutionRecord] = []
-    for path in folder.glob("[!.]*.json"):
-        try:
-            records.append(ExecutionRecord.read(path))
-        except CdaoError as error:  # the others can still be shown
-            logger.warning("%s", error)
-    return sorted(records, key=lambda record: record.created, reverse=True)
 
 
 def jobs_of(clients: AwsClients, execution_id: str) -> JobWatch:
@@ -286,10 +190,12 @@ class LocalExecution(Execution):
             status, self._error = ExecutionStatus.FAILED, CdaoError(msg)
             self._error.__cause__ = error
         error_text = str(self._error) if self._error else ""
-        self._record = replace(self._record, status=status, ended=_now(), error=error_text)
+        record = replace(self._record, status=status, ended=_now(), error=error_text)
         try:
-            self._record.write(self._records)
+            record.write(self._records)
         finally:
+            # Only now: whoever sees the end here finds it on disk too.
+            self._record = record
             self._done.set()
 
     def _python_values(self, literals: Mapping[str, Literal]) -> dict[str, object]:

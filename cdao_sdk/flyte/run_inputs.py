@@ -81,7 +81,7 @@ def input_literals(
     for name, (python_type, default) in interface.inputs_with_defaults.items():
         value = given.get(name, default)
         if value is None and not _takes_none(python_type):
-            problems.append(f"{name}: missing; give a {_type_name(python_type)}.")
+            problems.append(f"{name}: missing; give {_a(_type_name(python_type))}.")
             continue
         try:
             value = _from_json(value, python_type)
@@ -89,7 +89,7 @@ def input_literals(
             literals[name] = TypeEngine.to_literal(context, value, python_type, literal_type)
         except Exception as error:  # noqa: BLE001 # flytekit's transformers raise of any class
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            problems.append(f"{name}={value!r}: not a {_type_name(python_type)}: {reason}")
+            problems.append(f"{name}={value!r}: not {_a(_type_name(python_type))}: {reason}")
     if problems:
         msg = f"The inputs of {entity.name} do not fit."
         raise PlanError(msg, problems=problems)
@@ -98,6 +98,10 @@ def input_literals(
 
 def _takes_none(python_type: object) -> bool:
     return python_type in (None, type(None)) or type(None) in typing.get_args(python_type)
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[:1].lower() in "aeiou" else f"a {noun}"
 
 
 def _type_name(python_type: object) -> str:

@@ -71,7 +71,7 @@ def test_everything_that_is_wrong_comes_at_once(boto: Any) -> None:
         cdao_sdk.run(flows.everything, wrong)
     problems = "\n".join(caught.value.problems)
     for words in (
-        "whole='seven': not a int",
+        "whole='seven': not an int",
         "real=True: not a float",
         "items=[1, 'two']",
         "colour='blue'",
