@@ -15,7 +15,7 @@ import weakref
 from collections import OrderedDict
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from flyteidl.core.execution_pb2 import TaskExecution
 from flytekit.configuration import FastSerializationSettings, ImageConfig, SerializationSettings
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from cdao_sdk.flyte.services import Services
     from cdao_sdk.flyte.task import SageMakerTask
 
-__all__ = ["JobObserver", "LocalRun", "current_node", "new_execution_id", "run_job", "set_backend"]
+__all__ = ["LocalRun", "current_node", "new_execution_id", "run_job", "set_backend"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,20 +54,6 @@ _FIRST_PAUSE_SECONDS = 0.02
 _PAUSE_GROWTH = 1.5
 # How long an endpoint may not answer before a run gives up on it.
 _PATIENCE_SECONDS = 30.0
-
-
-class JobObserver(Protocol):
-    """Hears of each job of a run."""
-
-    def __call__(
-        self, node: str, attempt: int, kind: str, job_name: str, resource: Resource | None
-    ) -> None:
-        """A job was created (``resource`` is None) or looked at."""
-        ...
-
-
-def _ignore(node: str, attempt: int, kind: str, job_name: str, resource: Resource | None) -> None:
-    del node, attempt, kind, job_name, resource
 
 
 class StopSignal:
@@ -114,7 +100,6 @@ class LocalRun:
         project: Flyte project's name, for tags and prefixes.
         domain: Flyte domain's name.
         poll_seconds: Longest pause between two looks at a job.
-        observer: Hears of each job.
         stop: Set to stop the run and its jobs.
     """
 
@@ -123,7 +108,6 @@ class LocalRun:
     project: str = ""
     domain: str = ""
     poll_seconds: float = 0.25
-    observer: JobObserver = _ignore
     stop: StopSignal = field(default_factory=StopSignal)
     _bundles: dict[tuple[object, ...], str] = field(
         default_factory=dict[tuple[object, ...], str], repr=False
@@ -266,9 +250,8 @@ def _run_attempt(
             task_execution_metadata=_metadata(template.id.name, node, attempt),
         )
     )
-    run.observer(node.node, attempt, meta.kind, meta.job_name, None)
     try:
-        resource = _wait(connector, meta, node, attempt)
+        resource = _wait(connector, meta, node.run)
     except BaseException:
         # An interrupt, or our own failure: no job goes on without a run that waits for it.
         bridge.run(connector.delete(meta))
@@ -276,8 +259,7 @@ def _run_attempt(
     return _outputs(resource, meta)
 
 
-def _wait(connector: SageMakerConnector, meta: JobMeta, node: NodeRun, attempt: int) -> Resource:
-    run = node.run
+def _wait(connector: SageMakerConnector, meta: JobMeta, run: LocalRun) -> Resource:
     pause, stopping, silent_since = _FIRST_PAUSE_SECONDS, False, 0.0
     while True:
         try:
@@ -289,7 +271,6 @@ def _wait(connector: SageMakerConnector, meta: JobMeta, node: NodeRun, attempt: 
             time.sleep(pause)
             continue
         silent_since = 0.0
-        run.observer(node.node, attempt, meta.kind, meta.job_name, resource)
         if is_terminal_phase(resource.phase):
             return resource
         if run.stop.is_set() and not stopping:
