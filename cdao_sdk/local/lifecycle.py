@@ -40,6 +40,7 @@ class _Job:
     run: JobRun
     stop: threading.Event = field(default_factory=threading.Event)
     changing: threading.Lock = field(default_factory=threading.Lock)
+    is_saved: bool = True
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -174,10 +175,16 @@ class Lifecycle:
         self._end(job, outcome)
 
     def _report(self, job: _Job, secondary: str, message: str) -> None:
+        """Note where a job stands; the watcher writes it down with its next look.
+
+        A small job is over by then, and its end is written at once: writing each step would take
+        longer than the step.
+        """
         now = _now()
         with job.changing:
             describe = reported(job.kind, job.record.describe, secondary, message, now)
-            self._save(job, describe)
+            job.is_saved = job.is_saved and describe is job.record.describe
+            job.record = replace(job.record, describe=describe)
 
     def _stop(self, job: _Job) -> None:
         with self._lock:
@@ -203,9 +210,11 @@ class Lifecycle:
 
     def _save(self, job: _Job, describe: Mapping[str, Any]) -> None:
         is_over = status_of(job.kind, job.record.describe) in TERMINAL
-        if describe is not job.record.describe and not is_over:
+        is_new = describe is not job.record.describe or not job.is_saved
+        if is_new and not is_over:
             job.record = replace(job.record, describe=describe)
             self._records.save(job.kind, job.record)
+            job.is_saved = True
 
     def _watch_jobs(self) -> None:
         while True:
@@ -217,6 +226,12 @@ class Lifecycle:
                 self._watch.wait(_LOOK_SECONDS)
                 jobs = [job for job in self._jobs.values() if not job.stop.is_set()]
             for job in jobs:
+                try:
+                    with job.changing:
+                        self._save(job, job.record.describe)
+                except OSError:
+                    # The disk is full or gone: the next look tries again.
+                    _logger.exception("a step could not be recorded", extra={"job": job.run})
                 if self._records.is_stop_requested(job.kind, job.run.name):
                     self._stop(job)
 
