@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -39,6 +38,7 @@ from cdao_sdk.flyte.payload import TaskPayload
 from cdao_sdk.flyte.results import ResultPlaces, decode_outputs, uri_literal
 from cdao_sdk.flyte.submission import Attempt, Place, model_uri, prepare
 from cdao_sdk.kinds.job import ApiCall, ModelSource, Phase
+from cdao_sdk.kinds.observation import plain_reason
 from cdao_sdk.kinds.registry import kind as find_kind
 from cdao_sdk.kinds.transform import SCRIPT_MODEL_ENVIRONMENT
 
@@ -56,7 +56,6 @@ __all__ = ["SageMakerConnector", "register_connectors"]
 logger = logging.getLogger(__name__)
 
 _LOG_TAIL_LINES = 20
-_RUNNER_TAG = re.compile(r"\[cdao:[A-Z]+\] ")
 
 # Job phase → Flyte's.
 _FLYTE_PHASE = {
@@ -297,8 +296,7 @@ class SageMakerConnector(AsyncConnectorBase):
 
     async def _failure(self, meta: JobMeta, reason: str) -> tuple[str, dict[str, object]]:
         """A text for people, and its parts: SageMaker's reason and the last log lines."""
-        told = _RUNNER_TAG.sub("", reason, count=1)
-        lines = [f"{self._kind.title} job {meta.job_name} failed: {told}"]
+        lines = [f"{self._kind.title} job {meta.job_name} failed: {plain_reason(reason)}"]
         try:
             tail = await job_logs.tail(
                 self._services.clients, self._kind.api.log_group, meta.job_name, _LOG_TAIL_LINES

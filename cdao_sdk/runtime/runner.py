@@ -2069,9 +2069,9 @@ def report(failure):
         log("".join(told.format()))
     head = f"[cdao:{tag}] {type(failure).__name__}: {message}"
     text = cut(head, TEXT_BYTES - 300 if lines else TEXT_BYTES)
-    if lines:
-        text = cut("\n".join([text.decode("utf-8"), *lines]), TEXT_BYTES)
     log(text.decode("utf-8") + "\n")
+    if lines:  # the log has them in its traceback
+        text = cut("\n".join([text.decode("utf-8"), *lines]), TEXT_BYTES)
     write_failure(text, keep_first=isinstance(failure, StopRequest))
     return code
 
