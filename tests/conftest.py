@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ class Proxy:
 ROLE = "arn:aws:iam::123456789012:role/SageMakerExecutionRole"
 BUCKET = "cdao-tests"
 _FOREIGN = ("AWS_", "CDAO_", "FLYTE", "FLYTECTL_")
+
+
+# A slow machine is no fault of the code's.
+hypothesis.settings.register_profile(
+    "cdao", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("cdao")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1048,10 +1048,15 @@ def resolvable(function):
 
 
 def bare(hint):
-    """A type without `Annotated` and `NewType` around it."""
+    """A type without `Annotated`, `NewType` and `type X = …` around it."""
     while True:
+        origin = getattr(hint, "__origin__", None)
         if hasattr(hint, "__metadata__"):
             hint = hint.__origin__
+        elif type(origin).__name__ == "TypeAliasType":  # numpy's NDArray[...], from 2.5 on
+            hint = origin.__value__[hint.__args__]
+        elif type(hint).__name__ == "TypeAliasType":
+            hint = hint.__value__
         elif hasattr(hint, "__supertype__"):
             hint = hint.__supertype__
         else:

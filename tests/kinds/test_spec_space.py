@@ -86,7 +86,10 @@ def job_options(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(job=job_options(), has_body=st.booleans())
 def test_a_spec_is_refused_or_its_requests_are_valid(
     *,
