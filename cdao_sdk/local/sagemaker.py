@@ -111,6 +111,10 @@ class SageMaker:
             region=region,
             now=round(time.time(), 3),
         )
+        name = request[kind.name_member]
+        if self._records.get(kind, name) is None:
+            # Before the job can be seen: whoever finds it finds its tags.
+            self._tags.add((kind.resource, name), request.get("Tags", ()))
         self._lifecycle.submit(
             kind,
             request,
@@ -118,7 +122,6 @@ class SageMaker:
             region=region,
             model=model.request if model else None,
         )
-        self._tags.add((kind.resource, request[kind.name_member]), request.get("Tags", ()))
         return {kind.arn_member: describe[kind.arn_member]}
 
     def _describe_job(self, kind: JobKind, request: Request, _region: str) -> Answer:

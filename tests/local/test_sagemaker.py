@@ -201,6 +201,14 @@ def test_models_live_and_die(sagemaker: Any, transform: Make) -> None:
     assert _refusal(sagemaker.create_transform_job, **transform("job", "model")) == missing
 
 
+def test_a_refused_second_create_changes_no_tags(sagemaker: Any, training: Make) -> None:
+    tags = [{"Key": "owner", "Value": "me"}]
+    arn = sagemaker.create_training_job(**training("job", Tags=tags))["TrainingJobArn"]
+    other = training("job", Tags=[{"Key": "owner", "Value": "you"}])
+    assert _refusal(sagemaker.create_training_job, **other)[0] == "ResourceInUse"
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == tags
+
+
 def test_tags_are_added_listed_and_deleted(sagemaker: Any, training: Make) -> None:
     tags = [{"Key": "owner", "Value": "me"}]
     arn = sagemaker.create_training_job(**training("job", Tags=tags))["TrainingJobArn"]
