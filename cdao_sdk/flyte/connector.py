@@ -11,6 +11,7 @@ and a later ``get`` sends it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from dataclasses import asdict
@@ -214,8 +215,8 @@ class SageMakerConnector(AsyncConnectorBase):
 
     async def _upload_runner(self, root: str) -> str:
         """Put ``runner.py`` where jobs find it, unless it is there."""
-        content = _runner_source()
-        prefix = f"{root}/runtime/{hashlib.sha256(content).hexdigest()[:32]}"
+        content, digest = _runner()
+        prefix = f"{root}/runtime/{digest}"
         # Asked each time: a bucket's lifecycle rule, or a new embedded server, may have removed it.
         if not await exists(self._services.clients, f"{prefix}/runner.py"):
             await put(self._services.clients, f"{prefix}/runner.py", content)
@@ -364,8 +365,11 @@ class SageMakerConnector(AsyncConnectorBase):
         return {key: value for key, value in facts.items() if value not in (None, "")}
 
 
-def _runner_source() -> bytes:
-    return (Path(__file__).parent.parent / "runtime" / "runner.py").read_bytes()
+@functools.cache
+def _runner() -> tuple[bytes, str]:
+    """``runner.py`` and the hash that names its place; read once, and not at each create."""
+    content = (Path(__file__).parent.parent / "runtime" / "runner.py").read_bytes()
+    return content, hashlib.sha256(content).hexdigest()[:32]
 
 
 def _training_job_of(uri: str) -> str | None:

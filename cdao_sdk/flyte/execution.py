@@ -22,7 +22,7 @@ from flytekit.types.directory.types import FlyteDirectory
 from flytekit.types.file.file import FlyteFile
 
 from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.aws.watch import JobWatch, find_job, log_tail
+from cdao_sdk.aws.watch import JobWatch, log_tail
 from cdao_sdk.errors import CdaoError, ExecutionTimeout, JobStopped, NotFound
 from cdao_sdk.execution_record import ExecutionRecord, ExecutionStatus
 from cdao_sdk.flyte.local_engine import execute, node_order, own_context_stack
@@ -278,8 +278,7 @@ def execution_logs(
         names = ", ".join(job.name for job in jobs) or "none yet"
         msg = f"This execution has no job {job_name!r}; it has: {names}."
         raise NotFound(msg)
-    job = bridge.run(find_job(clients, job_name))
-    return bridge.run(log_tail(clients, job, lines))
+    return bridge.run(log_tail(clients, named[0], lines))
 
 
 def bind_downloads(value: object, access: FileAccessProvider) -> None:

@@ -41,7 +41,7 @@ def services_from_settings() -> Services:
     """The services that the settings name, for a connector that stands alone."""
     settings = holder.gather().settings
     if settings.endpoint_url:
-        return services_for(settings, lambda: settings.endpoint_url or "")
+        return _on_endpoint(settings, settings.endpoint_url)
     return _on_aws(settings)
 
 
@@ -54,7 +54,10 @@ def services_for(settings: Settings, embedded_url: Callable[[], str]) -> Service
     """
     if settings.sagemaker_backend == "aws" and not settings.endpoint_url:
         return _on_aws(settings)
-    url = settings.endpoint_url or embedded_url()
+    return _on_endpoint(settings, settings.endpoint_url or embedded_url())
+
+
+def _on_endpoint(settings: Settings, url: str) -> Services:
     return Services(
         clients=shared_clients(embedded_target(url, settings.region_name)),
         role_arn=settings.sagemaker_role or EMBEDDED_ROLE,

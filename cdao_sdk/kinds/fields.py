@@ -13,7 +13,6 @@ from cdao_sdk.errors import did_you_mean
 _BUCKET_AND_KEY = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/[^\s\x00-\x1f]*)?")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 _KMS_KEY = re.compile(r"[a-zA-Z0-9:/_-]{1,2048}")
-_HANDLER = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 # Spellings beyond case and punctuation, which do not count.
 _FRAMEWORK_SPELLINGS = {"sklearn": "scikit-learn", "torch": "pytorch", "tf": "tensorflow"}

@@ -106,10 +106,6 @@ class Processes:
         self._supervisor: _Supervisor | None = None
         self._closed = False
 
-    def prewarm(self) -> None:
-        """Start the supervisor now (about 50 ms) rather than with the first job."""
-        self.sandbox_refusal()
-
     def sandbox_refusal(self) -> str | None:
         """Why ``/opt/ml`` cannot be mounted for jobs here, or None if it can."""
         with self._lock:
