@@ -8,13 +8,35 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass, field
-from typing import Any, Literal
 
-from cdao_sdk.catalog.instances import processor
+from cdao_sdk.catalog.image_table import (
+    Image,
+    Scope,
+    algorithms,
+    find_image,
+    frameworks,
+    normal_python,
+    scope_entries,
+    version_key,
+)
+from cdao_sdk.catalog.instances import family, processor
 from cdao_sdk.catalog.tables import table
 
-Scope = Literal["training", "inference"]
+__all__ = [
+    "Image",
+    "Scope",
+    "UnknownImage",
+    "algorithms",
+    "check_processor",
+    "find",
+    "frameworks",
+    "image_uri",
+    "inference_image",
+    "newest_version",
+    "normal_python",
+    "rightful_account",
+    "versions",
+]
 
 _URI = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/"
@@ -22,84 +44,74 @@ _URI = re.compile(
 )
 
 
+# sagemaker-core, image_uris._validate_instance_deprecation.
+_WITHOUT_P2 = {"pytorch": "1.13", "tensorflow": "2.12"}
+
+
 class UnknownImage(LookupError):
     """No image in the tables fits; the message says what would."""
 
 
-@dataclass(frozen=True)
-class Image:
-    """One version of a framework or algorithm, for one scope.
+def versions(name: str, scope: Scope = "training", *, instance_type: str = "") -> tuple[str, ...]:
+    """Known full versions of a framework or algorithm, oldest first; empty for unknown names.
 
-    Attributes:
+    Args:
         name: Framework or algorithm.
-        version: Full version, aliases resolved.
-        repository: ECR repository.
-        accounts: Account that owns the repository, by region.
-        processors: What it is built for; empty if one image serves all.
-        python_tags: ``py…`` parts that its tags may have.
-        python: Python's version in it, such as ``"3.9"``; ``None`` if no source says.
-        base: HuggingFace only: the framework below, such as ``"pytorch2.5.1"``.
-        container: Last part of the tag by processor.
-        tag: Fixed beginning of the tag, instead of the version.
-        processor_in_tag: Whether the tag names the processor by itself.
+        scope: ``"training"`` (processing jobs use it too) or ``"inference"``.
+        instance_type: With AWS Trainium or Inferentia: the versions built for these.
     """
-
-    name: str
-    version: str
-    repository: str
-    accounts: dict[str, str]
-    processors: tuple[str, ...] = ()
-    python_tags: tuple[str, ...] = ()
-    python: str | None = None
-    base: str = ""
-    container: dict[str, str] = field(default_factory=dict[str, str])
-    tag: str = ""
-    processor_in_tag: bool = True
+    return tuple(
+        sorted(scope_entries(name, scope, instance_type).get("versions", {}), key=version_key)
+    )
 
 
-def frameworks() -> tuple[str, ...]:
-    """Names of the frameworks that have images, sorted."""
-    return tuple(table("images")["frameworks"])
-
-
-def algorithms() -> tuple[str, ...]:
-    """Names of SageMaker's built-in algorithms that have images, sorted."""
-    return tuple(table("images")["algorithms"])
-
-
-def versions(name: str, scope: Scope = "training") -> tuple[str, ...]:
-    """Known full versions of a framework or algorithm, oldest first; empty for unknown names."""
-    return tuple(sorted(_scope(name, scope).get("versions", {}), key=_version_key))
-
-
-def newest_version(name: str, scope: Scope = "training") -> str:
+def newest_version(name: str, scope: Scope = "training", *, instance_type: str = "") -> str:
     """The newest version whose Python is known too, where any is; else the newest.
 
+    Args:
+        name: Framework or algorithm.
+        scope: ``"training"`` or ``"inference"``.
+        instance_type: What it is to run on.
+
     Raises:
-        UnknownImage: No such framework or algorithm.
+        UnknownImage: No such framework or algorithm, or none for this kind of instance.
+
+    Example:
+        >>> newest_version("kmeans")
+        '1'
     """
-    known = versions(name, scope)
+    known = versions(name, scope, instance_type=instance_type)
     if not known:
-        raise UnknownImage(_unknown_name(name))
-    return next((v for v in reversed(known) if find(name, v, scope).python), known[-1])
+        raise UnknownImage(_unknown_name(name, scope, instance_type))
+    with_python = (
+        v for v in reversed(known) if find(name, v, scope, instance_type=instance_type).python
+    )
+    return next(with_python, known[-1])
 
 
-def find(name: str, version: str, scope: Scope = "training") -> Image:
+def find(name: str, version: str, scope: Scope = "training", *, instance_type: str = "") -> Image:
     """The image of a version.
 
     Args:
         name: Framework or algorithm.
         version: Full version, or an alias such as ``"2.6"`` for ``"2.6.0"``.
         scope: ``"training"`` (processing jobs use it too) or ``"inference"``.
+        instance_type: What it is to run on: AWS Trainium and Inferentia have images of their own.
 
     Raises:
         UnknownImage: No such name or version.
+
+    Example:
+        >>> image = find("pytorch", "1.13.1")
+        >>> image.python, image.end_of_support
+        ('3.9', datetime.date(2024, 10, 28))
     """
-    image = _find(name, version, scope)
+    image = find_image(name, version, scope, instance_type)
     if image is None:
-        known = ", ".join(versions(name, scope))
-        msg = f"{name} {version!r} has no {scope} image; known versions: {known}"
-        raise UnknownImage(msg if known else _unknown_name(name))
+        known = ", ".join(versions(name, scope, instance_type=instance_type))
+        on = f" for {instance_type}" if processor(instance_type) == "neuron" else ""
+        msg = f"{name} {version!r} has no {scope} image{on}; known versions: {known}"
+        raise UnknownImage(msg if known else _unknown_name(name, scope, instance_type))
     return image
 
 
@@ -130,13 +142,16 @@ def image_uri(
         >>> image_uri("xgboost", version="1.2-1", region="us-east-1", instance_type="ml.m5.large")
         '683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.2-1'
     """
-    image = find(name, version, scope)
+    image = find(name, version, scope, instance_type=instance_type)
     account = image.accounts.get(region)
     if account is None:
         regions = ", ".join(sorted(image.accounts))
         msg = f"{name} {version!r} has no image in region {region!r}; it has in {regions}"
         raise UnknownImage(msg)
     tag = _tag(image, version, _processor(image, instance_type), _python_tag(image, python_version))
+    if family(instance_type) == "p4d":
+        build: str = table("images")["p4d_builds"].get(f"{name}-{tag}", "")
+        tag = f"{tag}-{build}" if build else tag
     return f"{account}.dkr.ecr.{region}.{_dns_suffix(region)}/{image.repository}:{tag}"
 
 
@@ -146,7 +161,7 @@ def check_processor(name: str, version: str, instance_type: str, scope: Scope = 
     Raises:
         UnknownImage: It has none.
     """
-    _processor(find(name, version, scope), instance_type)
+    _processor(find(name, version, scope, instance_type=instance_type), instance_type)
 
 
 def inference_image(training_image: str, *, instance_type: str | None = None) -> str | None:
@@ -172,7 +187,7 @@ def inference_image(training_image: str, *, instance_type: str | None = None) ->
         return None
     if any(
         match["repository"] == entry["repository"]
-        for entry in _scope(name, "inference")["versions"].values()
+        for entry in scope_entries(name, "inference")["versions"].values()
     ):
         return training_image  # one image for both
     version = _served_version(name, match["tag"])
@@ -215,14 +230,6 @@ def rightful_account(image: str) -> str | None:
     return (max(owners) or None) if is_aws and account not in owners else None
 
 
-def normal_python(python_version: str) -> str:
-    """``"3.9"`` for ``"py39"``, ``"3.9"`` or ``"3.9.18"``; ``"3"`` for ``"py3"``; else ``""``."""
-    match = re.fullmatch(r"(?:py)?(3)(?:\.?(\d{1,2}))?(?:\.\d+)?", python_version)
-    if match is None:
-        return ""
-    return f"3.{int(match[2])}" if match[2] else "3"
-
-
 def _served_version(name: str, tag: str) -> str | None:
     match = re.search(r"transformers([\d.]+)", tag) or re.match(r"([\d.]+)", tag)
     if match is None:
@@ -230,7 +237,7 @@ def _served_version(name: str, tag: str) -> str | None:
     version = match[1]
     minor = ".".join(version.split(".")[:2])
     for candidate in (version, minor):
-        image = _find(name, candidate, "inference")
+        image = find_image(name, candidate, "inference")
         if image is not None:
             return image.version
     return None
@@ -243,6 +250,10 @@ def _processor(image: Image, instance_type: str) -> str:
             msg = f"{image.name} {image.version!r} has no image for {instance_type}"
             raise UnknownImage(msg)
         return ""
+    last = _WITHOUT_P2.get(image.name)
+    if last and family(instance_type) == "p2" and version_key(image.version) >= version_key(last):
+        msg = f"{image.name} {image.version!r} does not run on {instance_type}: from {last} on, P2"
+        raise UnknownImage(msg + " instances are not supported")
     if wanted not in image.processors:
         built = " and ".join(image.processors)
         msg = (
@@ -271,41 +282,11 @@ def _tag(image: Image, version: str, on: str, python_tag: str) -> str:
         beginning = f"{base}-transformers{image.version}"
     parts = [
         beginning,
-        on if image.processor_in_tag else "",
+        (image.chip or on) if image.processor_in_tag else "",
         python_tag,
         image.container.get(on, ""),
     ]
     return "-".join(part for part in parts if part)
-
-
-def _find(name: str, version: str, scope: Scope) -> Image | None:
-    entries = _scope(name, scope)
-    full: str = entries.get("aliases", {}).get(version, version)
-    entry = entries.get("versions", {}).get(full)
-    return None if entry is None else _image(name, full, entry)
-
-
-def _image(name: str, version: str, entry: dict[str, Any]) -> Image:
-    python_tags = tuple(entry.get("python_tags", ()))
-    tagged = [normal_python(tag) for tag in python_tags if len(tag) > len("py3")]
-    return Image(
-        name=name,
-        version=version,
-        repository=entry["repository"],
-        accounts=table("images")["accounts"][entry["accounts"]],
-        processors=tuple(entry.get("processors", ())),
-        python_tags=python_tags,
-        python=entry.get("python") or (tagged[-1] if tagged else None),
-        base=entry.get("base", ""),
-        container=entry.get("container", {}),
-        tag=entry.get("tag", ""),
-        processor_in_tag=entry.get("processor_in_tag", True),
-    )
-
-
-def _scope(name: str, scope: Scope) -> dict[str, Any]:
-    entries: dict[str, Any] = table("images")["images"].get(name, {}).get(scope, {})
-    return entries
 
 
 @functools.cache
@@ -313,7 +294,7 @@ def _names_by_repository() -> dict[str, str]:
     return {
         entry["repository"]: name
         for name in table("images")["images"]
-        for entry in _scope(name, "training").get("versions", {}).values()
+        for entry in scope_entries(name, "training").get("versions", {}).values()
     }
 
 
@@ -324,10 +305,11 @@ def _dns_suffix(region: str) -> str:
     )
 
 
-def _version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
-
-
-def _unknown_name(name: str) -> str:
+def _unknown_name(name: str, scope: Scope, instance_type: str) -> str:
+    if scope_entries(name, scope):
+        return (
+            f"{name} has no {scope} image for {instance_type}, an AWS Trainium or Inferentia "
+            "instance"
+        )
     known = ", ".join(sorted({*frameworks(), *algorithms()}))
     return f"no images of {name!r} are known; known are {known}"

@@ -86,10 +86,9 @@ def _instance(name: str, row: list[object], kinds: dict[str, str]) -> Instance:
     components = tuple(kinds[letter] for letter in cast("str", row[0]))
     if len(row) == 1:
         return Instance(name, components)
-    vcpus, memory_mib = cast("list[int]", row[1:3])
+    vcpus, memory_mib = cast("list[int | None]", row[1:3])
+    memory_gib = memory_mib / 1024 if memory_mib is not None else None
     if len(row) == 3:
-        return Instance(name, components, vcpus, memory_mib / 1024, gpus=0)
+        return Instance(name, components, vcpus, memory_gib, gpus=0)
     gpus, gpu_name, gpu_memory_mib = cast("tuple[int, str, int]", tuple(row[3:6]))
-    return Instance(
-        name, components, vcpus, memory_mib / 1024, gpus, gpu_name, gpu_memory_mib / 1024
-    )
+    return Instance(name, components, vcpus, memory_gib, gpus, gpu_name, gpu_memory_mib / 1024)

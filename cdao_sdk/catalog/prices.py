@@ -37,6 +37,9 @@ def list_price(instance_type: str, component: str, region: str) -> Price | None:
         component: ``"training"``, ``"processing"`` or ``"transform"``.
         region: AWS region.
 
+    Returns:
+        The price. ``None`` means unknown: a cost made of it is unknown too, never zero.
+
     Example:
         >>> list_price("ml.m5.large", "training", "us-east-1").usd_per_hour
         0.115

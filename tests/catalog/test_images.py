@@ -5,6 +5,7 @@ import re
 import pytest
 
 from cdao_sdk.catalog.images import (
+    Scope,
     UnknownImage,
     algorithms,
     find,
@@ -184,3 +185,52 @@ def test_newest_version_is_one_whose_python_is_known() -> None:
 )
 def test_python_spellings(written: str, normal: str) -> None:
     assert normal_python(written) == normal
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "scope", "instance_type", "expected"),
+    [
+        (
+            "pytorch",
+            "1.11",
+            "training",
+            "ml.trn1.2xlarge",
+            "pytorch-training-neuron:1.11-neuron-py38-sdk2.4.0-ubuntu20.04",
+        ),
+        (
+            "huggingface",
+            "4.55.4",
+            "inference",
+            "ml.inf2.xlarge",
+            (
+                "huggingface-pytorch-inference-neuronx:"
+                "2.8.0-transformers4.55.4-neuronx-py310-sdk2.26.0-ubuntu22.04"
+            ),
+        ),
+        (
+            "tensorflow",
+            "2.3.1",
+            "training",
+            "ml.p4d.24xlarge",
+            "tensorflow-training:2.3.1-gpu-py37-cu110-ubuntu18.04",
+        ),
+    ],
+)
+def test_some_instances_have_builds_of_their_own(
+    name: str, version: str, scope: Scope, instance_type: str, expected: str
+) -> None:
+    uri = image_uri(
+        name, version=version, region="us-east-1", instance_type=instance_type, scope=scope
+    )
+    assert uri == f"{DLC}/{expected}"
+
+
+@pytest.mark.parametrize(("name", "version"), [("pytorch", "1.13.1"), ("tensorflow", "2.12")])
+def test_newer_frameworks_are_refused_on_p2(name: str, version: str) -> None:
+    with pytest.raises(UnknownImage, match="P2 instances are not supported"):
+        image_uri(name, version=version, region="us-east-1", instance_type="ml.p2.xlarge")
+
+
+def test_framework_without_a_neuron_image_says_so() -> None:
+    with pytest.raises(UnknownImage, match="xgboost has no training image for ml"):
+        newest_version("xgboost", instance_type="ml.trn1.2xlarge")

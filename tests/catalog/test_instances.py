@@ -39,7 +39,8 @@ def test_hardware() -> None:
 def test_unknown_hardware_is_not_guessed() -> None:
     old = instance("ml.p3.2xlarge")
     assert old is not None
-    assert (old.vcpus, old.memory_gib, old.gpus) == (None, None, None)
+    assert (old.vcpus, old.memory_gib) == (None, None)
+    assert (old.gpus, old.gpu_name, old.gpu_memory_gib) == (1, "", 16.0)
     assert instance("ml.m99.large") is None
 
 
