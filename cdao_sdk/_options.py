@@ -12,6 +12,53 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from flytekit import Cache, Resources, Secret
+    from typing_extensions import Required
+
+
+class InstanceGroup(TypedDict, total=False):
+    """A group of like instances."""
+
+    name: Required[str]
+    instance_type: Required[str]
+    instance_count: int
+
+
+class Experiment(TypedDict, total=False):
+    """Where SageMaker Experiments shows a job."""
+
+    experiment_name: str
+    trial_name: str
+    run_name: str
+    display_name: str
+
+
+class DebugHook(TypedDict, total=False):
+    """What Debugger saves."""
+
+    output_path: Required[str]
+    local_path: str
+    parameters: Mapping[str, str]
+    collections: Mapping[str, Mapping[str, str]]
+
+
+class Rule(TypedDict, total=False):
+    """One rule of Debugger or Profiler."""
+
+    name: Required[str]
+    image: Required[str]
+    parameters: Mapping[str, str]
+    output_path: str
+    local_path: str
+    instance_type: str
+    volume_size_gb: int
+
+
+class Profiler(TypedDict, total=False):
+    """What Profiler measures."""
+
+    output_path: str
+    interval_milliseconds: Literal[100, 200, 500, 1000, 5000, 60000]
+    parameters: Mapping[str, str]
 
 
 class FlyteOptions(TypedDict, total=False):
@@ -56,6 +103,8 @@ class JobOptions(FlyteOptions, total=False):
     security_group_ids: Sequence[str]
     enable_network_isolation: bool
     output_path: str
+    experiment: Experiment
+    extra: Mapping[str, object]
 
 
 class HostOptions(JobOptions, total=False):
@@ -64,10 +113,13 @@ class HostOptions(JobOptions, total=False):
     volume_size_gb: int
     max_runtime_seconds: int
     encrypt_inter_container_traffic: bool
+    runtime: Literal["script", "flytekit"]
 
 
 class ProcessingOptions(HostOptions, total=False):
     """Options of Processing jobs."""
+
+    output_upload_mode: Literal["EndOfJob", "Continuous"]
 
 
 class TrainingOptions(HostOptions, total=False):
@@ -85,6 +137,18 @@ class TrainingOptions(HostOptions, total=False):
     max_pending_seconds: int
     retry_attempts: int
     output_compression: Literal["GZIP", "NONE"]
+    distribution: Literal["torchrun", "mpi", "smddp"]
+    processes_per_host: int
+    instance_groups: Sequence[InstanceGroup]
+    training_plan: str
+    repository_access: Literal["Platform", "Vpc"]
+    repository_credentials_provider: str
+    tensorboard_output_path: str
+    debug_hook: DebugHook
+    debug_rules: Sequence[Rule]
+    profiler: Profiler
+    profiler_rules: Sequence[Rule]
+    disable_profiler: bool
     model_fn: Callable[..., object]
     input_fn: Callable[..., object]
     predict_fn: Callable[..., object]
@@ -107,6 +171,11 @@ class TransformOptions(JobOptions, total=False):
     model_environment: Mapping[str, str]
     model_timeout_seconds: int
     model_max_retries: int
+    repository_access: Literal["Platform", "Vpc"]
+    repository_credentials_provider: str
+    data_capture_path: str
+    data_capture_kms_key_id: str
+    data_capture_inference_id: bool
 
 
 class WorkflowOptions(TypedDict, total=False):

@@ -9,6 +9,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from cdao_sdk.errors import SpecError
+from cdao_sdk.kinds.extra import set_beside_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,14 +33,29 @@ def runs_body(spec: JobSpec, function: Callable[..., Any]) -> bool:
         function: The decorated function.
 
     Raises:
-        SpecError: There is a body, but the job is an algorithm or a service that cannot run it.
+        SpecError: There is a body, but the job is an algorithm or a service that cannot run it, or
+            ``extra`` starts the container in another way.
     """
-    if spec.body_rule == "required":
-        return True
-    stub = is_stub(function)
-    if spec.body_rule == "stub" and not stub:
-        raise SpecError(_body_in_vain(spec, function))
-    return not stub
+    runs = spec.body_rule == "required"
+    if not runs:
+        stub = is_stub(function)
+        if spec.body_rule == "stub" and not stub:
+            raise SpecError(_body_in_vain(spec, function))
+        runs = not stub
+    if runs:
+        _check_extra(spec, function)
+    return runs
+
+
+def _check_extra(spec: JobSpec, function: Callable[..., Any]) -> None:
+    taken = set_beside_function(spec.extra)
+    if taken:
+        name = getattr(function, "__name__", "the function")
+        msg = (
+            f"extra sets {' and '.join(taken)}, but {name}() has a body, which only our own entry "
+            "point runs. Leave that out of extra, or make the body a stub"
+        )
+        raise SpecError(msg)
 
 
 def is_stub(function: Callable[..., Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import ValidationError
 
 from cdao_sdk.errors import SpecError, did_you_mean
+from cdao_sdk.kinds.option_groups import option_parts
 from cdao_sdk.kinds.registry import KINDS, kind
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _WANTED = {
     "int_type": "a whole number",
     "invalid-json-value": "a str, number, bool, list or dict",
     "string_type": "a str",
+    "model_type": "a dict",
     "tuple_type": "a list",
 }
 _SHOWN = 80
@@ -57,7 +59,7 @@ def build_spec(kind_name: str, options: Mapping[str, object]) -> JobSpec:
         spec = job_kind.spec.model_validate(given)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        problems += [_sentence(detail, given) for detail in details]
+        problems += [_sentence(detail, given, job_kind.spec) for detail in details]
         invalid = {str(detail["loc"][0]) for detail in details}
         # The rest is checked too, so that one error names everything.
         rest = {name: value for name, value in given.items() if name not in invalid}
@@ -84,7 +86,9 @@ def load_spec(kind_name: str, values: Mapping[str, object]) -> JobSpec:
     try:
         return job_kind.spec.model_validate(_whole_numbers(values))
     except ValidationError as error:
-        problems = [_sentence(detail, values) for detail in error.errors(include_url=False)]
+        problems = [
+            _sentence(detail, values, job_kind.spec) for detail in error.errors(include_url=False)
+        ]
         msg = (
             f"the task's {job_kind.name} options cannot be read; "
             "was it registered with a newer version of cdao-sdk than the one that runs it?"
@@ -126,13 +130,19 @@ def _headline(job_kind: JobKind[JobSpec], problems: list[str]) -> str:
     return f"{job_kind.name} task: {what} wrong with its options"
 
 
-def _sentence(detail: ErrorDetails, given: Mapping[str, object]) -> str:
+def _sentence(detail: ErrorDetails, given: Mapping[str, object], spec: type[JobSpec]) -> str:
     path = _path(detail["loc"], given)
     value = detail["input"]
     shown = repr(value)
     if len(shown) > _SHOWN:
         shown = shown[: _SHOWN - 1] + "…"
-    return f"{path}={shown} {_rule(detail, value)}"
+    return f"{path}={shown} {_rule(detail, value, _parts(spec, str(detail['loc'][0])))}"
+
+
+def _parts(spec: type[JobSpec], option: str) -> tuple[str, ...]:
+    """Names of the parts that an option has, if it has some: ``instance_groups`` has ``name``."""
+    field = spec.model_fields.get(option)
+    return tuple(option_parts(field.annotation)) if field else ()
 
 
 def _path(location: Iterable[int | str], given: Mapping[str, object]) -> str:
@@ -151,7 +161,7 @@ def _path(location: Iterable[int | str], given: Mapping[str, object]) -> str:
     return path
 
 
-def _rule(detail: ErrorDetails, value: object) -> str:
+def _rule(detail: ErrorDetails, value: object, parts: Iterable[str]) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
         case "value_error":
@@ -168,8 +178,13 @@ def _rule(detail: ErrorDetails, value: object) -> str:
             return f"must be at most {context['le']}"
         case "too_long":
             return f"has {context['actual_length']} entries; at most {context['max_length']}"
-        case "extra_forbidden":
+        case "missing":
+            return f"lacks {detail['loc'][-1]!r}"
+        case "extra_forbidden" if len(detail["loc"]) == 1:
             return "is no option that this version knows"
+        case "extra_forbidden":
+            near = did_you_mean(str(detail["loc"][-1]), parts)
+            return f"is not known here; known are {', '.join(parts)}.{near}"
         case other:
             wanted = _WANTED.get(other, detail["msg"])
             return f"is of type {type(value).__name__}; it must be {wanted}"

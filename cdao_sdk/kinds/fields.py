@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from cdao_sdk.catalog.images import algorithms, frameworks, normal_python
 from cdao_sdk.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _BUCKET_AND_KEY = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/[^\s\x00-\x1f]*)?")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
@@ -20,6 +24,11 @@ _ALGORITHM_SPELLINGS = {
     "deepar": "forecasting-deepar",
     "rcf": "randomcutforest",
     "factorizationmachine": "factorization-machines",
+    "knearestneighbors": "knn",
+    "latentdirichletallocation": "lda",
+    "neuraltopicmodel": "ntm",
+    "principalcomponentanalysis": "pca",
+    "sequencetosequence": "seq2seq",
 }
 
 
@@ -122,6 +131,70 @@ def _mime_type(text: str) -> str:
     return text
 
 
+def _entity_name(text: str) -> str:
+    if len(text) > 120 or not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", text):
+        msg = "must be 1 to 120 letters, digits and hyphens, no hyphen at either end"
+        raise ValueError(msg)
+    return text
+
+
+def _lambda_arn(text: str) -> str:
+    if not re.fullmatch(
+        r"arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{12}:function:[^\s]{1,1900}", text
+    ):
+        msg = "must be a Lambda function's ARN, 'arn:aws:lambda:us-east-1:123456789012:function:…'"
+        raise ValueError(msg)
+    return text
+
+
+def _training_plan(text: str) -> str:
+    pattern = r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:\d{12}:training-plan/[^\s]+"
+    if not 50 <= len(text) <= 2048 or not re.fullmatch(pattern, text):
+        msg = (
+            "must be a training plan's ARN, "
+            "such as 'arn:aws:sagemaker:us-east-1:123456789012:training-plan/my-plan'"
+        )
+        raise ValueError(msg)
+    return text
+
+
+def _line(text: str) -> str:
+    if "\n" in text:
+        msg = "must be one line"
+        raise ValueError(msg)
+    return text
+
+
+def _text_map(entries: dict[str, str]) -> dict[str, str]:
+    for name, value in entries.items():
+        if not re.fullmatch(r".{1,256}", name) or not re.fullmatch(r".{0,256}", value):
+            msg = (
+                f"has {name[:80]!r}: names of 1 to 256 and values of up to 256 characters, one line"
+            )
+            raise ValueError(msg)
+    return entries
+
+
+def _exact(values: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """A task's template keeps numbers as JSON does, in double precision."""
+    for value in _numbers(values):
+        if not math.isfinite(value):
+            msg = f"holds {value!r}, which JSON cannot write; give it as a str"
+            raise ValueError(msg)
+        if isinstance(value, int) and int(float(value)) != value:
+            msg = f"holds {value}, which has more digits than Flyte keeps; give it as a str"
+            raise ValueError(msg)
+    return values
+
+
+def _numbers(value: JsonValue) -> Iterator[int | float]:
+    if isinstance(value, (int, float)):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)
+
+
 def _upper(text: object) -> object:
     return text.upper() if isinstance(text, str) else text
 
@@ -146,4 +219,10 @@ SecurityGroups = Annotated[
 JsonPath = Annotated[str, AfterValidator(_filter)]
 MimeType = Annotated[str, AfterValidator(_mime_type)]
 Compression = Annotated[Literal["GZIP", "NONE"], BeforeValidator(_upper)]
-Hyperparameters = dict[str, JsonValue]
+EntityName = Annotated[str, AfterValidator(_entity_name)]
+LambdaArn = Annotated[str, AfterValidator(_lambda_arn)]
+TrainingPlanArn = Annotated[str, AfterValidator(_training_plan)]
+Line = Annotated[str, AfterValidator(_line)]
+TextMap = Annotated[dict[str, str], Field(max_length=20), AfterValidator(_text_map)]
+LongTextMap = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_text_map)]
+JsonMap = Annotated[dict[str, JsonValue], AfterValidator(_exact)]

@@ -116,9 +116,13 @@ class DataSource:
         uri: ``s3://`` URI of an object or a prefix.
         content_type: MIME type; ``None`` leaves the choice to the kind.
         input_mode: ``"File"``, ``"FastFile"`` or ``"Pipe"``; ``None`` for the job's own.
-        data_type: ``"S3Prefix"`` or ``"ManifestFile"``.
+        data_type: ``"S3Prefix"``, ``"ManifestFile"`` or ``"AugmentedManifestFile"``.
         compression: ``"Gzip"`` or ``None``.
         distribution: ``"FullyReplicated"`` (default) or ``"ShardedByS3Key"``.
+        attribute_names: What is read of each line of an augmented manifest.
+        record_wrapper: ``"RecordIO"`` to wrap each object in a record.
+        shuffle_seed: Seed for the order of objects; ``None`` leaves them in order.
+        instance_groups: Names of the instance groups that get the data; none means all.
     """
 
     uri: str
@@ -127,6 +131,10 @@ class DataSource:
     data_type: str = "S3Prefix"
     compression: str | None = None
     distribution: str | None = None
+    attribute_names: tuple[str, ...] = ()
+    record_wrapper: str | None = None
+    shuffle_seed: int | None = None
+    instance_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

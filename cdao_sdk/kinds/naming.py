@@ -43,6 +43,16 @@ def job_name(execution: str, node: str, attempt: int, *, max_length: int = 63) -
     return "-".join(part for part in (slug, middle, ending) if part)
 
 
+def tuning_name(execution: str, node: str, attempt: int) -> str:
+    """The name of a hyperparameter tuning job: like a job's, in at most 32 characters.
+
+    Example:
+        >>> tuning_name("f3a9d1c0b7", "n0", 0)
+        'f3a9d1c0b7-n0-waszwkii-0'
+    """
+    return job_name(execution, node, attempt, max_length=32)
+
+
 def execution_slug(execution: str) -> str:
     """The part of its jobs' names that stands for an execution: at most 20 characters.
 

@@ -71,6 +71,12 @@ class Failure:
     message: str
 
 
+def hosts(resources: Mapping[str, object]) -> list[tuple[str, int]]:
+    """(instance type, number of instances) of each group in a ResourceConfig."""
+    groups = entries(resources, "InstanceGroups") or [resources]
+    return [(text(group, "InstanceType"), number(group, "InstanceCount") or 0) for group in groups]
+
+
 def classify(reason: str) -> Failure:
     """Read a FailureReason or ExitMessage.
 

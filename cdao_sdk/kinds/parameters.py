@@ -6,47 +6,33 @@ Every decision carries a sentence that says why.
 
 from __future__ import annotations
 
-import re
-from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from cdao_sdk.errors import SpecError
+from cdao_sdk.kinds.channels import (
+    RESERVED_CHANNELS,
+    Channel,
+    Parameter,
+    ParameterRole,
+    ParameterType,
+    channel_problems,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ParameterType = Literal[
-    "string",
-    "integer",
-    "float",
-    "boolean",
-    "datetime",
-    "duration",
-    "struct",
-    "list",
-    "map",
-    "file",
-    "directory",
-    "dataframe",
-    "pickle",
-    "none",
-    "union",
-]
-Role = Literal[
-    "channel",
-    "hyperparameter",
-    "hyperparameters",
-    "value",
-    "model",
-    "input",
-    "environment",
-    "unused",
-]
+    from cdao_sdk.kinds.channels import ChannelRules
 
-RESERVED_CHANNELS = ("cdao", "cdao-job", "cdao-code")
-"""Channels that carry the user's function into the job."""
-
-CHANNEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+__all__ = [
+    "RESERVED_CHANNELS",
+    "Channel",
+    "Parameter",
+    "ParameterRole",
+    "ParameterType",
+    "algorithm_roles",
+    "body_roles",
+    "transform_roles",
+]
 
 _MODEL_CONTENT_TYPE = "application/x-sagemaker-model"
 
@@ -62,98 +48,30 @@ _OUTPUT_WORDS = frozenset(("output", "outputs", "result", "results"))
 _HYPERPARAMETER_WORDS = frozenset(("hyperparameters", "hyperparams", "params", "config"))
 
 
-@dataclass(frozen=True)
-class Channel:
-    """Marks a parameter as data that SageMaker brings into the job.
-
-    Attributes:
-        name: The channel's name; ``None`` for the parameter's own.
-        content_type: MIME type, such as ``"text/csv"``.
-        input_mode: ``"File"``, ``"FastFile"`` or ``"Pipe"``; ``None`` for the job's own.
-        compression: ``"Gzip"`` for gzipped objects.
-        distribution: ``"FullyReplicated"`` or ``"ShardedByS3Key"``.
-
-    Example:
-        >>> Channel("train", content_type="text/csv").name
-        'train'
-    """
-
-    name: str | None = None
-    _: KW_ONLY
-    content_type: str | None = None
-    input_mode: Literal["File", "FastFile", "Pipe"] | None = None
-    compression: Literal["Gzip"] | None = None
-    distribution: Literal["FullyReplicated", "ShardedByS3Key"] | None = None
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a task.
-
-    Attributes:
-        name: Its name.
-        type: Its Flyte type, reduced to one word.
-        channel: Its ``Channel`` annotation, if it has one.
-        has_default: Whether a call may leave it out.
-    """
-
-    name: str
-    type: ParameterType
-    channel: Channel | None = None
-    has_default: bool = False
-
-
-@dataclass(frozen=True)
-class ParameterRole:
-    """What one parameter becomes.
-
-    Attributes:
-        name: The parameter's name.
-        role: Its place in the job.
-        channel: Name of the channel or processing input, for the roles ``channel`` and ``input``.
-        content_type: As annotated; ``None`` leaves it to the data's name.
-        input_mode: As annotated.
-        compression: As annotated.
-        distribution: As annotated.
-        why: One sentence that says how this was decided.
-    """
-
-    name: str
-    role: Role
-    why: str
-    channel: str | None = None
-    content_type: str | None = None
-    input_mode: str | None = None
-    compression: str | None = None
-    distribution: str | None = None
-
-
-def body_roles(
-    parameters: Sequence[Parameter], *, modes: Sequence[str], input_mode: str = "File"
-) -> tuple[ParameterRole, ...]:
+def body_roles(parameters: Sequence[Parameter], rules: ChannelRules) -> tuple[ParameterRole, ...]:
     """Roles for a job that runs the user's function: data comes by channel, the rest by value.
 
     Args:
         parameters: The task's parameters.
-        modes: Input modes that this kind of job has.
-        input_mode: The job's own input mode.
+        rules: What channels of this kind of job may be.
 
     Raises:
         SpecError: Two parameters want one channel, or a channel cannot be.
     """
     roles = [_body_role(parameter) for parameter in parameters]
-    _check_channels(roles, modes=modes, input_mode=input_mode)
+    problems = [_manifest_problem(p) for p in parameters if _is_unread_manifest(p)]
+    _raise([*problems, *channel_problems(roles, rules)])
     return tuple(roles)
 
 
 def algorithm_roles(
-    parameters: Sequence[Parameter], *, input_mode: str = "File"
+    parameters: Sequence[Parameter], rules: ChannelRules
 ) -> tuple[ParameterRole, ...]:
     """Roles for a built-in algorithm: data, hyperparameters, and nothing else.
 
     Args:
         parameters: The task's parameters.
-        input_mode: The job's own input mode.
+        rules: What channels of this kind of job may be.
 
     Raises:
         SpecError: No parameter names data, or one fits nowhere.
@@ -166,15 +84,18 @@ def algorithm_roles(
             "no parameter holds data to train on: add one such as 'train_data: str' or "
             f"'train: FlyteFile'; found {_found(parameters)}"
         )
-    _check_channels(roles, modes=("File", "FastFile", "Pipe"), input_mode=input_mode, more=problems)
+    _raise([*problems, *channel_problems(roles, rules)])
     return tuple(roles)
 
 
-def transform_roles(parameters: Sequence[Parameter]) -> tuple[ParameterRole, ...]:
+def transform_roles(
+    parameters: Sequence[Parameter], rules: ChannelRules
+) -> tuple[ParameterRole, ...]:
     """Roles for a batch transform: one model, one input, the rest environment of the model.
 
     Args:
         parameters: The task's parameters.
+        rules: What the input of this kind of job may be.
 
     Raises:
         SpecError: Model or input is missing, or a parameter fits nowhere.
@@ -210,14 +131,18 @@ def transform_roles(parameters: Sequence[Parameter]) -> tuple[ParameterRole, ...
         else:
             why = f"{parameter.name} goes to the model's environment: it is neither model nor input"
             roles.append(ParameterRole(parameter.name, "environment", why))
-    _raise(problems)
+    if model is not None and model.channel is not None and model.channel.options:
+        options = ", ".join(model.channel.options)
+        problems.append(f"{model.name} is the model, whose Channel takes no {options}")
+    _raise([*problems, *channel_problems(roles, rules)])
     return tuple(roles)
 
 
 def _body_role(parameter: Parameter) -> ParameterRole:
     if parameter.channel is not None or parameter.type in _DATA_TYPES:
         return _channel_role(parameter, parameter.name, f"it is a {parameter.type}")
-    why = f"{parameter.name} is handed to the function: a {parameter.type} travels by value"
+    kind = f"an {parameter.type}" if parameter.type == "integer" else f"a {parameter.type}"
+    why = f"{parameter.name} is handed to the function: {kind} travels by value"
     return ParameterRole(parameter.name, "value", why)
 
 
@@ -276,42 +201,8 @@ def _channel_role(
         role,
         f"{parameter.name} feeds channel {channel!r}: it is annotated so",
         channel=channel,
-        content_type=mark.content_type,
-        input_mode=mark.input_mode,
-        compression=mark.compression,
-        distribution=mark.distribution,
+        **mark.options,
     )
-
-
-def _check_channels(
-    roles: Sequence[ParameterRole],
-    *,
-    modes: Sequence[str],
-    input_mode: str,
-    more: Sequence[str] = (),
-) -> None:
-    problems = list(more)
-    taken: dict[str, str] = {}
-    for role in roles:
-        if role.channel is None:
-            continue
-        where = f"{role.name} → channel {role.channel!r}"
-        if not CHANNEL_NAME.fullmatch(role.channel):
-            problems.append(
-                f"{where}: up to 64 of A-Z, a-z, 0-9, '.', '_' and '-'; "
-                'name it with Annotated[…, Channel("train")]'
-            )
-        if role.channel in RESERVED_CHANNELS:
-            problems.append(f"{where}: this name is reserved for the function's own files")
-        if role.channel in taken:
-            problems.append(f"{where}: {taken[role.channel]} feeds it already; name another")
-        taken.setdefault(role.channel, role.name)
-        mode = role.input_mode or input_mode
-        if mode not in modes:
-            problems.append(f"{where}: input_mode {mode!r} is not one of {', '.join(modes)}")
-        elif role.compression and mode != "Pipe":
-            problems.append(f"{where}: compression needs input_mode 'Pipe'; {mode!r} leaves as is")
-    _raise(problems)
 
 
 def _raise(problems: Sequence[str]) -> None:
@@ -346,6 +237,19 @@ def _is_data(parameter: Parameter) -> bool:
 
 def _words(name: str) -> set[str]:
     return set(name.lower().split("_"))
+
+
+def _is_unread_manifest(parameter: Parameter) -> bool:
+    mark = parameter.channel
+    is_manifest = mark is not None and mark.data_type not in (None, "S3Prefix")
+    return is_manifest and parameter.type != "string"
+
+
+def _manifest_problem(parameter: Parameter) -> str:
+    return (
+        f"{parameter.name} names a manifest, so the function gets a folder with what it lists, "
+        f"which no {parameter.type} holds: annotate it str"
+    )
 
 
 def _pickle_problem(parameter: Parameter) -> str:

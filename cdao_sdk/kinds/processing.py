@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from cdao_sdk.errors import PlanError
 from cdao_sdk.kinds import observation as read
+from cdao_sdk.kinds.channels import PROCESSING_RULES
+from cdao_sdk.kinds.extra import with_extra
 from cdao_sdk.kinds.fields import Count, Framework, HostCount  # noqa: TC001 - pydantic reads them
 from cdao_sdk.kinds.job import ApiCall, JobApi, JobKind, Observation, Phase
 from cdao_sdk.kinds.parameters import body_roles
+from cdao_sdk.kinds.problem import EnvironmentLimits
 from cdao_sdk.kinds.requests import merged_environment, merged_tags, pruned, run_sources
-from cdao_sdk.kinds.spec import EnvironmentLimits, HostSpec
+from cdao_sdk.kinds.spec import HostSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,10 +34,17 @@ class ProcessingSpec(HostSpec):
     """Options of a processing task. Without framework and image it runs on scikit-learn's."""
 
     component: ClassVar[str] = "processing"
+    api_operations: ClassVar[tuple[str, ...]] = ("CreateProcessingJob",)
     environment_limits: ClassVar[EnvironmentLimits] = EnvironmentLimits(100, 256, 256)
     absent: ClassVar[Mapping[str, str]] = {
         "use_spot_instances": _NO_SPOT,
         "spot_instance_max_wait_seconds": _NO_SPOT,
+        "checkpoint_uri": "Processing has no checkpoints in SageMaker; a training task has them",
+        "distribution": "Processing starts one process on each host; a training task has more",
+        "instance_groups": "Processing has instances of one type in SageMaker",
+        "keep_alive_seconds": "Processing has no warm pool; SageMaker has it for training jobs",
+        "repository_access": "Processing takes its image from Amazon ECR only",
+        "retry_attempts": "Processing has no retries in SageMaker; use the retries of Flyte's task",
     }
 
     instance_count: Annotated[HostCount, Field(description="Number of instances, up to 100.")] = 1
@@ -45,6 +55,10 @@ class ProcessingSpec(HostSpec):
     framework: Annotated[Framework | None, Field(description="Its image runs the function.")] = (
         "scikit-learn"
     )
+    output_upload_mode: Annotated[
+        Literal["EndOfJob", "Continuous"],
+        Field(description="Upload results when the job ends, or while it runs."),
+    ] = "EndOfJob"
 
 
 def requests(spec: ProcessingSpec, context: JobContext) -> tuple[ApiCall, ...]:
@@ -54,12 +68,6 @@ def requests(spec: ProcessingSpec, context: JobContext) -> tuple[ApiCall, ...]:
         PlanError: More inputs, tags or variables than SageMaker takes.
     """
     sources = run_sources(context)
-    if len(sources) > 10:
-        msg = (
-            f"{len(sources)} inputs; a processing job takes 10, of which up to 3 bring the "
-            "function. Put files that belong together into one FlyteDirectory"
-        )
-        raise PlanError(msg)
     parameters = {
         "ProcessingJobName": context.job_name,
         "RoleArn": spec.sagemaker_role or context.role_arn,
@@ -68,7 +76,10 @@ def requests(spec: ProcessingSpec, context: JobContext) -> tuple[ApiCall, ...]:
             "ContainerEntrypoint": ["python3", _RUNNER] if context.runtime else None,
         },
         "ProcessingInputs": [_input(name, source) for name, source in sources.items()],
-        "ProcessingOutputConfig": {"Outputs": [_output(context)], "KmsKeyId": spec.output_key},
+        "ProcessingOutputConfig": {
+            "Outputs": [_output(spec, context)],
+            "KmsKeyId": spec.output_key,
+        },
         "ProcessingResources": {
             "ClusterConfig": {
                 "InstanceType": spec.instance_type,
@@ -86,19 +97,32 @@ def requests(spec: ProcessingSpec, context: JobContext) -> tuple[ApiCall, ...]:
         "Environment": merged_environment(
             spec.environment, context.environment, spec.environment_limits
         ),
+        "ExperimentConfig": spec.experiment.request() if spec.experiment else None,
         "Tags": merged_tags(spec.tags, context.tags),
     }
-    return (ApiCall("CreateProcessingJob", pruned(parameters)),)
+    request = with_extra(pruned(parameters), spec.extra)
+    _check_counts(request)
+    return (ApiCall("CreateProcessingJob", request),)
 
 
-def _output(context: JobContext) -> dict[str, object]:
+def _check_counts(request: Mapping[str, object]) -> None:
+    inputs = read.entries(request, "ProcessingInputs")
+    if len(inputs) > 10:
+        msg = (
+            f"{len(inputs)} inputs; a processing job takes 10, of which up to 3 bring the "
+            "function. Put files that belong together into one FlyteDirectory"
+        )
+        raise PlanError(msg)
+
+
+def _output(spec: ProcessingSpec, context: JobContext) -> dict[str, object]:
     return {
         "OutputName": _OUTPUT,
         "S3Output": {
             # The job's name keeps the attempts of one node apart.
             "S3Uri": f"{context.output_uri}/{context.job_name}",
             "LocalPath": f"{_ROOT}/output/{_OUTPUT}",
-            "S3UploadMode": "EndOfJob",
+            "S3UploadMode": spec.output_upload_mode,
         },
     }
 
@@ -179,7 +203,7 @@ def parameter_roles(
     spec: ProcessingSpec,  # noqa: ARG001 - no option changes what a parameter becomes
 ) -> tuple[ParameterRole, ...]:
     """Inputs for data, values for the rest."""
-    return body_roles(parameters, modes=("File",))
+    return body_roles(parameters, PROCESSING_RULES)
 
 
 KIND = JobKind(

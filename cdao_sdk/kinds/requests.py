@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 from cdao_sdk.errors import PlanError
 from cdao_sdk.kinds.job import DataSource
 from cdao_sdk.kinds.naming import tag_value
-from cdao_sdk.kinds.spec import environment_problems
+from cdao_sdk.kinds.problem import environment_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cdao_sdk.kinds.job import JobContext, RuntimeFiles
-    from cdao_sdk.kinds.spec import EnvironmentLimits
+    from cdao_sdk.kinds.problem import EnvironmentLimits
 
 _CONTENT_TYPES = {
     ".csv": "text/csv",

@@ -6,19 +6,23 @@ as JSON in the task's template. ``kinds/build.py`` makes specs and gathers every
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cdao_sdk.catalog import images, instances
+from cdao_sdk.catalog.advice import advice
 from cdao_sdk.errors import PlanError, did_you_mean
+from cdao_sdk.kinds.extra import extra_problems
 from cdao_sdk.kinds.fields import (  # noqa: TC001 - pydantic reads the annotations
     Boolean,
     Count,
     Framework,
     ImageUri,
+    JsonMap,
     KmsKey,
     PythonVersion,
     RoleArn,
@@ -27,6 +31,9 @@ from cdao_sdk.kinds.fields import (  # noqa: TC001 - pydantic reads the annotati
     Subnets,
     VolumeGigabytes,
 )
+from cdao_sdk.kinds.instance_rules import instance_type_problems
+from cdao_sdk.kinds.option_groups import Experiment  # noqa: TC001 - pydantic reads it
+from cdao_sdk.kinds.problem import EnvironmentLimits, Problem, environment_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,34 +42,10 @@ if TYPE_CHECKING:
 
 BodyRule = Literal["required", "optional", "stub"]
 
-_ENVIRONMENT_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _TAG_NAME_OR_VALUE = re.compile(r"[\w .:/=+\-@]*")
-_INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+")
 
 OWN_TAGS = 10
 """Tags that every job gets from us: execution, project, domain, workflow, node, owner and so on."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a spec.
-
-    Attributes:
-        fields: The fields whose values together make the problem.
-        text: What is wrong, the rule, and the mend.
-    """
-
-    fields: tuple[str, ...]
-    text: str
-
-
-@dataclass(frozen=True)
-class EnvironmentLimits:
-    """How much environment one kind of job takes: entries, and characters of a name or value."""
-
-    entries: int
-    name: int
-    value: int
 
 
 class JobSpec(BaseModel):
@@ -72,6 +55,8 @@ class JobSpec(BaseModel):
 
     component: ClassVar[str]
     """The kind's name in the catalog of instances and prices."""
+    api_operations: ClassVar[tuple[str, ...]]
+    """The operations that start a job; with several, ``extra`` says which one it means."""
     image_scope: ClassVar[images.Scope] = "training"
     environment_limits: ClassVar[EnvironmentLimits]
     absent: ClassVar[Mapping[str, str]] = {}
@@ -122,6 +107,15 @@ class JobSpec(BaseModel):
         S3Uri | None, Field(description="S3 prefix for outputs; default: the settings' bucket.")
     ] = None
 
+    experiment: Annotated[
+        Experiment | None,
+        Field(description="experiment_name, trial_name, run_name, display_name: any of them."),
+    ] = None
+    extra: Annotated[
+        JsonMap,
+        Field(description="Other fields of the request, in SageMaker's own spelling."),
+    ] = {}
+
     @property
     def body_rule(self) -> BodyRule:
         """Whether the decorated function runs in the job: always, if it is no stub, or never."""
@@ -131,6 +125,21 @@ class JobSpec(BaseModel):
     def image_name(self) -> str | None:
         """Framework or algorithm whose image is used; ``None`` with an own image alone."""
         return self.framework
+
+    @property
+    def hosts(self) -> tuple[tuple[str, int], ...]:
+        """(instance type, number of instances) of each group of hosts: mostly one."""
+        return ((self.instance_type, self.instance_count),)
+
+    @property
+    def host_count(self) -> int:
+        """Number of hosts, of all groups."""
+        return sum(count for _, count in self.hosts)
+
+    @property
+    def image_instance_type(self) -> str:
+        """Instance type that the image must be built for."""
+        return self.instance_type
 
     @property
     def volume_key(self) -> str | None:
@@ -157,6 +166,17 @@ class JobSpec(BaseModel):
         """What the user should know, though nothing of it is an error: one sentence each."""
         return tuple(self._notes())
 
+    @property
+    def image_python(self) -> str | None:
+        """Minor version of Python in the image, such as ``"3.9"``; ``None`` if no source says.
+
+        Of an own image it is what ``python_version`` says.
+        """
+        if self.container_image:
+            return self.python_version if "." in (self.python_version or "") else None
+        image = self._catalog_image()
+        return image.python if image else None
+
     def image(self, region: str) -> str:
         """URI of the container image.
 
@@ -176,7 +196,7 @@ class JobSpec(BaseModel):
                 self.image_name,
                 version=self.framework_version,
                 region=region,
-                instance_type=self.instance_type,
+                instance_type=self.image_instance_type,
                 scope=self.image_scope,
                 python_version=self.python_version,
             )
@@ -188,7 +208,9 @@ class JobSpec(BaseModel):
         """The same spec with what can be derived filled in: the framework's newest version."""
         if self.framework_version or self.image_name is None or self.container_image:
             return self
-        newest = images.newest_version(self.image_name, self.image_scope)
+        newest = images.newest_version(
+            self.image_name, self.image_scope, instance_type=self.image_instance_type
+        )
         return self.model_copy(update={"framework_version": newest})
 
     def problems(self) -> Iterator[Problem]:
@@ -201,55 +223,60 @@ class JobSpec(BaseModel):
             missing = "security_group_ids" if self.subnets else "subnets"
             text = f"{missing} missing: a VPC needs both subnets and security_group_ids"
             yield Problem(("subnets", "security_group_ids"), text)
+        for text in extra_problems(self.extra, self.api_operations, self):
+            yield Problem(("extra",), text)
 
     def _notes(self) -> Iterator[str]:
-        if not instances.is_known_family(self.instance_type):
-            yield (
-                f"instance_type={self.instance_type!r} is of a family that this version of the SDK "
-                "does not know; SageMaker will say whether it exists"
-            )
+        for name, _ in self.hosts:
+            if not instances.is_known_family(name):
+                yield (
+                    f"instance_type={name!r} is of a family that this version of the SDK "
+                    "does not know; SageMaker will say whether it exists"
+                )
         account = images.rightful_account(self.container_image) if self.container_image else None
         if account:
             yield (
                 f"container_image={self.container_image!r}: AWS keeps this repository in account "
                 f"{account}; leave container_image out, and framework and version find it"
             )
+        image = self._catalog_image()
+        said = advice(image, dt.datetime.now(dt.timezone.utc).date()) if image else ""
+        if image and said:
+            yield f"{image.name} {image.version}: {said}"
+
+    def _catalog_image(self) -> images.Image | None:
+        """The catalog's image, unless the spec names its own or one that nobody knows."""
+        if self.container_image or self.image_name is None or self.framework_version is None:
+            return None
+        with contextlib.suppress(images.UnknownImage):
+            return images.find(
+                self.image_name,
+                self.framework_version,
+                self.image_scope,
+                instance_type=self.image_instance_type,
+            )
+        return None
 
     def _instance_problems(self) -> Iterator[Problem]:
-        name = self.instance_type
-        fields = ("instance_type",)
-        full = name if name.startswith("ml.") else f"ml.{name}"
-        offered = instances.instance_types(self.component)
-        known = instances.instance(name)
-        if not _INSTANCE_TYPE.fullmatch(name):
-            near = did_you_mean(full, offered)
-            yield Problem(fields, f"instance_type={name!r} must look like 'ml.m5.xlarge'.{near}")
-        elif known is not None and self.component not in known.components:
-            like = [t for t in offered if instances.processor(t) == instances.processor(name)]
-            text = (
-                f"instance_type={name!r} is offered for {' and '.join(known.components)} jobs "
-                f"only, not for {self.component} jobs.{did_you_mean(name, like)}"
-            )
-            yield Problem(fields, text)
-        elif known is None and instances.is_known_family(name):
-            near = did_you_mean(name, offered)
-            yield Problem(fields, f"instance_type={name!r} does not exist.{near}")
+        for text in instance_type_problems("instance_type", self.instance_type, self.component):
+            yield Problem(("instance_type",), text)
 
     def _image_problems(self) -> Iterator[Problem]:
         name, version = self.image_name, self.framework_version
         if name is None or self.container_image:
             return
         fields = ("framework", "algorithm", "framework_version", "instance_type")
+        scope, on = self.image_scope, self.image_instance_type
         try:
-            image = images.find(
-                name, version or images.newest_version(name, self.image_scope), self.image_scope
-            )
+            newest = version or images.newest_version(name, scope, instance_type=on)
+            image = images.find(name, newest, scope, instance_type=on)
         except images.UnknownImage as error:
-            near = did_you_mean(version or "", images.versions(name, self.image_scope))
-            yield Problem(fields[:3], f"framework_version={version!r}: {error}.{near}")
+            near = did_you_mean(version or "", images.versions(name, scope, instance_type=on))
+            given = f"framework_version={version!r}: " if version else ""
+            yield Problem(fields[:3], f"{given}{error}.{near}")
             return
         try:
-            images.check_processor(name, image.version, self.instance_type, self.image_scope)
+            images.check_processor(name, image.version, on, scope)
         except images.UnknownImage as error:
             yield Problem(fields, f"{error}; choose another, or name your own container_image")
         wanted = self.python_version
@@ -288,31 +315,25 @@ class HostSpec(JobSpec):
     encrypt_inter_container_traffic: Annotated[
         Boolean, Field(description="Encrypt what the instances say to each other.")
     ] = False
+    runtime: Annotated[
+        Literal["script", "flytekit"],
+        Field(description="What runs the function: 'flytekit' needs an own image that has it."),
+    ] = "script"
 
-
-def environment_problems(
-    option: str, environment: Mapping[str, str], limits: EnvironmentLimits, *, ours: bool = False
-) -> Iterator[Problem]:
-    """What is wrong with a map of environment variables.
-
-    Args:
-        option: The option that holds it.
-        environment: The variables.
-        limits: What SageMaker takes.
-        ours: Whether names that are reserved for us may be in it.
-    """
-    if len(environment) > limits.entries:
-        text = f"{option} has {len(environment)} entries; SageMaker takes {limits.entries}"
-        yield Problem((option,), text)
-    for name, value in environment.items():
-        if len(name) > limits.name or not _ENVIRONMENT_NAME.fullmatch(name):
-            text = f"{option}: {name[:80]!r} is no name: letters, digits and _, up to {limits.name}"
-            yield Problem((option,), text)
-        elif name.startswith("CDAO_") and not ours:
-            yield Problem((option,), f"{option}: {name!r} is reserved: names with CDAO_ are ours")
-        if len(value) > limits.value:
+    def problems(self) -> Iterator[Problem]:
+        """Also of the runtime."""
+        yield from super().problems()
+        if self.runtime == "script":
+            return
+        if self.container_image is None:
+            text = "runtime='flytekit' needs container_image: an image that has flytekit in it"
+            yield Problem(("runtime", "container_image"), text)
+        if self.enable_network_isolation:
             text = (
-                f"{option}: the value of {name[:80]!r} has {len(value)} characters; SageMaker "
-                f"takes {limits.value}. Pass long values as inputs of the task"
+                "runtime='flytekit' reads and writes S3 by itself, "
+                "which enable_network_isolation=True forbids; use runtime='script'"
             )
-            yield Problem((option,), text)
+            yield Problem(("runtime", "enable_network_isolation"), text)
+        if self.body_rule == "stub":
+            text = "runtime='flytekit' runs the task's function, and an algorithm runs none"
+            yield Problem(("runtime", "algorithm"), text)

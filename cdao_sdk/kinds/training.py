@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from cdao_sdk.errors import PlanError
 from cdao_sdk.kinds import observation as read
-from cdao_sdk.kinds.fields import (  # noqa: TC001 - pydantic reads the annotations
-    Algorithm,
-    Boolean,
-    Compression,
-    Count,
-    Hyperparameters,
-    S3Uri,
-)
+from cdao_sdk.kinds.channels import training_rules
+from cdao_sdk.kinds.extra import with_extra
 from cdao_sdk.kinds.hyperparameters import hyperparameter_problems, hyperparameter_text
 from cdao_sdk.kinds.job import ApiCall, JobApi, JobKind, Observation, Phase
-from cdao_sdk.kinds.metrics import logged_metric_regex, metric_problems
+from cdao_sdk.kinds.option_groups import Profiler, rule_request
 from cdao_sdk.kinds.parameters import algorithm_roles, body_roles
 from cdao_sdk.kinds.requests import (
     content_type,
@@ -27,146 +19,21 @@ from cdao_sdk.kinds.requests import (
     pruned,
     run_sources,
 )
-from cdao_sdk.kinds.spec import BodyRule, EnvironmentLimits, HostSpec, Problem
+from cdao_sdk.kinds.training_spec import TrainingSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from typing_extensions import Self
+    from collections.abc import Mapping, Sequence
 
     from cdao_sdk.kinds.job import DataSource, JobContext
     from cdao_sdk.kinds.parameters import Parameter, ParameterRole
 
-SPOT_WAIT_SECONDS = 3600
-"""How long a spot job may wait for capacity, beyond its runtime, unless it says otherwise."""
 XGBOOST_ROUNDS = 100
 """Rounds of built-in XGBoost, which demands ``num_round`` and has no default of its own."""
 
-_MAX_RUNTIME = 28 * 24 * 3600
 _RUNNER = "/opt/ml/input/data/cdao/runner.py"
 
 # SageMaker's entry point sets these in AWS's images; a ContainerEntrypoint steps over it.
 _HOST_NETWORK = {"NCCL_SOCKET_IFNAME": "eth0", "GLOO_SOCKET_IFNAME": "eth0"}
-
-
-class TrainingSpec(HostSpec):
-    """Options of a training task."""
-
-    component: ClassVar[str] = "training"
-    environment_limits: ClassVar[EnvironmentLimits] = EnvironmentLimits(100, 512, 512)
-
-    instance_type: Annotated[str, Field(description="Such as 'ml.m5.xlarge'.")] = "ml.m5.xlarge"
-    max_runtime_seconds: Annotated[
-        Count,
-        Field(description="The job is stopped after this many seconds.", le=_MAX_RUNTIME),
-    ] = 86_400
-    algorithm: Annotated[
-        Algorithm | None, Field(description="Built-in algorithm; the task's body is then a stub.")
-    ] = None
-    use_spot_instances: Annotated[Boolean, Field(description="Train on spot instances.")] = False
-    spot_instance_max_wait_seconds: Annotated[
-        Count | None,
-        Field(description="Runtime and wait for capacity together; default: runtime + 3,600."),
-    ] = None
-    hyperparameters: Hyperparameters = Field(
-        default_factory=dict, description="Hyperparameters known beforehand; inputs win."
-    )
-    metric_definitions: dict[str, str] = Field(
-        default_factory=dict, description="Regular expressions that find metrics in the log."
-    )
-    metrics: Annotated[
-        tuple[str, ...], Field(description="Metrics that the body logs with log_metric.")
-    ] = ()
-    input_mode: Annotated[
-        Literal["File", "FastFile", "Pipe"], Field(description="How channels reach the disk.")
-    ] = "File"
-    checkpoint_uri: Annotated[
-        S3Uri | None, Field(description="S3 prefix for checkpoints; needed to resume after spot.")
-    ] = None
-    keep_alive_seconds: Annotated[
-        int | None, Field(description="Warm pool: keep the instances.", strict=True, ge=0, le=21600)
-    ] = None
-    max_pending_seconds: Annotated[
-        int | None,
-        Field(description="Give up waiting for capacity.", strict=True, ge=1800, le=2_419_200),
-    ] = None
-    retry_attempts: Annotated[
-        int | None,
-        Field(description="SageMaker's own retries after its faults.", strict=True, ge=1, le=30),
-    ] = None
-    output_compression: Annotated[
-        Compression, Field(description="'GZIP', or 'NONE' for large models.")
-    ] = "GZIP"
-
-    @property
-    def body_rule(self) -> BodyRule:
-        """Built-in algorithms run no function; XGBoost and own images may do either."""
-        if self.algorithm:
-            return "stub"
-        return "required" if self.framework not in (None, "xgboost") else "optional"
-
-    @property
-    def image_name(self) -> str | None:
-        """The algorithm, or else the framework."""
-        return self.algorithm or self.framework
-
-    def completed(self) -> Self:
-        """Also with the wait for spot capacity."""
-        spec = super().completed()
-        if not spec.use_spot_instances or spec.spot_instance_max_wait_seconds is not None:
-            return spec
-        wait = spec.max_runtime_seconds + SPOT_WAIT_SECONDS
-        return spec.model_copy(update={"spot_instance_max_wait_seconds": wait})
-
-    def problems(self) -> Iterator[Problem]:
-        """Also of spot, metrics and hyperparameters."""
-        yield from super().problems()
-        if self.algorithm and self.framework:
-            text = "algorithm and framework exclude each other: a built-in algorithm runs alone"
-            yield Problem(("algorithm", "framework"), text)
-        if not (self.algorithm or self.framework or self.container_image):
-            text = (
-                "nothing to train with: name framework='pytorch' (or another), algorithm='xgboost' "
-                "(or another), or container_image"
-            )
-            yield Problem(("algorithm", "framework", "container_image"), text)
-        yield from self._spot_problems()
-        yield from self._metric_problems()
-        for text in hyperparameter_problems(self.hyperparameters):
-            yield Problem(("hyperparameters",), text)
-
-    def _spot_problems(self) -> Iterator[Problem]:
-        wait, runtime = self.spot_instance_max_wait_seconds, self.max_runtime_seconds
-        if self.use_spot_instances and self.keep_alive_seconds:
-            text = "keep_alive_seconds and use_spot_instances: spot instances have no warm pool"
-            yield Problem(("keep_alive_seconds", "use_spot_instances"), text)
-        if wait is None:
-            return
-        if not self.use_spot_instances:
-            text = f"spot_instance_max_wait_seconds={wait} needs use_spot_instances=True"
-            yield Problem(("use_spot_instances", "spot_instance_max_wait_seconds"), text)
-        elif wait < runtime:
-            text = (
-                f"spot_instance_max_wait_seconds={wait} is shorter than max_runtime_seconds="
-                f"{runtime}: it covers the runtime and the wait for capacity together; "
-                f"use at least {runtime}, or leave it out for {runtime + SPOT_WAIT_SECONDS}"
-            )
-            yield Problem(("spot_instance_max_wait_seconds", "max_runtime_seconds"), text)
-
-    def _metric_problems(self) -> Iterator[Problem]:
-        fields = ("metric_definitions", "metrics")
-        if self.algorithm and (self.metric_definitions or self.metrics):
-            text = "a built-in algorithm brings its own metrics; leave metric_definitions out"
-            yield Problem((*fields, "algorithm"), text)
-        for name in sorted(set(self.metrics) & set(self.metric_definitions)):
-            yield Problem(fields, f"metric {name!r} is in metrics and in metric_definitions")
-        for text in metric_problems(self.metric_regexes()):
-            yield Problem(fields, text)
-
-    def metric_regexes(self) -> dict[str, str]:
-        """Regular expression of each metric, of both kinds."""
-        logged = {name: logged_metric_regex(name) for name in self.metrics}
-        return {**self.metric_definitions, **logged}
 
 
 def requests(spec: TrainingSpec, context: JobContext) -> tuple[ApiCall, ...]:
@@ -176,9 +43,6 @@ def requests(spec: TrainingSpec, context: JobContext) -> tuple[ApiCall, ...]:
         PlanError: More channels, tags, variables or hyperparameters than SageMaker takes.
     """
     sources = run_sources(context)
-    if len(sources) > 20:
-        msg = f"{len(sources)} channels; SageMaker takes 20 (up to 3 of them bring the function)"
-        raise PlanError(msg)
     is_algorithm = _is_algorithm(spec, context)
     parameters = {
         "TrainingJobName": context.job_name,
@@ -193,8 +57,8 @@ def requests(spec: TrainingSpec, context: JobContext) -> tuple[ApiCall, ...]:
             "CompressionType": spec.output_compression,
         },
         "ResourceConfig": {
-            "InstanceType": spec.instance_type,
-            "InstanceCount": spec.instance_count,
+            **_hosts(spec),
+            "TrainingPlanArn": spec.training_plan,
             "VolumeSizeInGB": spec.volume_size_gb,
             "VolumeKmsKeyId": spec.volume_key,
             "KeepAlivePeriodInSeconds": spec.keep_alive_seconds,
@@ -211,10 +75,52 @@ def requests(spec: TrainingSpec, context: JobContext) -> tuple[ApiCall, ...]:
         "EnableInterContainerTrafficEncryption": spec.encrypt_inter_container_traffic,
         "VpcConfig": spec.vpc,
         "CheckpointConfig": {"S3Uri": spec.checkpoint_uri},
+        **_watching(spec),
         "RetryStrategy": {"MaximumRetryAttempts": spec.retry_attempts},
         "Tags": merged_tags(spec.tags, context.tags),
     }
-    return (ApiCall("CreateTrainingJob", pruned(parameters)),)
+    request = with_extra(pruned(parameters), spec.extra)
+    _check_channels(request)
+    return (ApiCall("CreateTrainingJob", request),)
+
+
+def _check_channels(request: Mapping[str, object]) -> None:
+    channels = read.entries(request, "InputDataConfig")
+    if len(channels) > 20:
+        msg = f"{len(channels)} channels; SageMaker takes 20 (up to 3 of them bring the function)"
+        raise PlanError(msg)
+
+
+def _hosts(spec: TrainingSpec) -> dict[str, object]:
+    if not spec.instance_groups:
+        return {"InstanceType": spec.instance_type, "InstanceCount": spec.instance_count}
+    groups = [
+        {
+            "InstanceGroupName": group.name,
+            "InstanceType": group.instance_type,
+            "InstanceCount": group.instance_count,
+        }
+        for group in spec.instance_groups
+    ]
+    return {"InstanceGroups": groups}
+
+
+def _watching(spec: TrainingSpec) -> dict[str, object]:
+    """What looks at the job while it runs: Debugger, Profiler, TensorBoard, Experiments."""
+    profiler = spec.profiler or Profiler()
+    return {
+        "DebugHookConfig": spec.debug_hook.request() if spec.debug_hook else None,
+        "DebugRuleConfigurations": [rule_request(rule) for rule in spec.debug_rules],
+        "ProfilerConfig": {
+            "S3OutputPath": profiler.output_path,
+            "ProfilingIntervalInMilliseconds": profiler.interval_milliseconds,
+            "ProfilingParameters": profiler.parameters,
+            "DisableProfiler": True if spec.disable_profiler else None,
+        },
+        "ProfilerRuleConfigurations": [rule_request(rule) for rule in spec.profiler_rules],
+        "TensorBoardOutputConfig": {"S3OutputPath": spec.tensorboard_output_path},
+        "ExperimentConfig": spec.experiment.request() if spec.experiment else None,
+    }
 
 
 def _is_algorithm(spec: TrainingSpec, context: JobContext) -> bool:
@@ -226,6 +132,12 @@ def _algorithm_specification(spec: TrainingSpec, context: JobContext) -> dict[st
         "TrainingImage": spec.image(context.region),
         "TrainingInputMode": spec.input_mode,
         "ContainerEntrypoint": ["python3", _RUNNER] if context.runtime else None,
+        "TrainingImageConfig": {
+            "TrainingRepositoryAccessMode": spec.repository_access,
+            "TrainingRepositoryAuthConfig": {
+                "TrainingRepositoryCredentialsProviderArn": spec.repository_credentials_provider
+            },
+        },
         "MetricDefinitions": [
             {"Name": name, "Regex": regex} for name, regex in spec.metric_regexes().items()
         ],
@@ -240,10 +152,14 @@ def _channel(name: str, source: DataSource, *, is_algorithm: bool) -> dict[str, 
                 "S3DataType": source.data_type,
                 "S3Uri": source.uri,
                 "S3DataDistributionType": source.distribution or "FullyReplicated",
+                "AttributeNames": list(source.attribute_names),
+                "InstanceGroupNames": list(source.instance_groups),
             }
         },
         "ContentType": content_type(source) if is_algorithm else source.content_type,
         "CompressionType": source.compression or "None",
+        "RecordWrapperType": source.record_wrapper,
+        "ShuffleConfig": {"Seed": source.shuffle_seed},
         "InputMode": source.input_mode,
     }
 
@@ -262,7 +178,7 @@ def _hyperparameters(spec: TrainingSpec, context: JobContext) -> dict[str, str]:
 
 def _environment(spec: TrainingSpec, context: JobContext) -> dict[str, str]:
     merged = merged_environment(spec.environment, context.environment, spec.environment_limits)
-    several_hosts = context.runtime is not None and spec.instance_count > 1
+    several_hosts = context.runtime is not None and spec.host_count > 1
     return {**_HOST_NETWORK, **merged} if several_hosts and spec.framework else merged
 
 
@@ -295,7 +211,7 @@ def observe(description: Mapping[str, object]) -> Observation:
     spot = description.get("EnableManagedSpotTraining") is True
     reason = read.text(description, "FailureReason")
     failure = _failure(status, secondary, reason, spot=spot)
-    resources = read.section(description, "ResourceConfig")
+    hosts = read.hosts(read.section(description, "ResourceConfig"))
     metrics = read.entries(description, "FinalMetricDataList")
     return Observation(
         phase=failure.phase if failure else _phase(status, secondary),
@@ -309,8 +225,8 @@ def observe(description: Mapping[str, object]) -> Observation:
         ended=read.moment(description, "TrainingEndTime"),
         billable_seconds=read.number(description, "BillableTimeInSeconds"),
         training_seconds=read.number(description, "TrainingTimeInSeconds"),
-        instance_type=read.text(resources, "InstanceType"),
-        instance_count=read.number(resources, "InstanceCount") or 0,
+        instance_type=" + ".join(dict.fromkeys(name for name, _ in hosts)),
+        instance_count=sum(count for _, count in hosts),
         spot=spot,
         metrics={
             read.text(metric, "MetricName"): float(value)
@@ -368,11 +284,11 @@ def parameter_roles(
     parameters: Sequence[Parameter], *, has_body: bool, spec: TrainingSpec
 ) -> tuple[ParameterRole, ...]:
     """Channels and values for a function; channels and hyperparameters for an algorithm."""
+    groups = tuple(group.name for group in spec.instance_groups)
+    rules = training_rules(spec.input_mode, groups)
     if has_body:
-        return body_roles(
-            parameters, modes=("File", "FastFile", "Pipe"), input_mode=spec.input_mode
-        )
-    return algorithm_roles(parameters, input_mode=spec.input_mode)
+        return body_roles(parameters, rules)
+    return algorithm_roles(parameters, rules)
 
 
 KIND = JobKind(

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, cast
 
 from cdao_sdk.errors import PlanError
 from cdao_sdk.kinds import observation as read
-from cdao_sdk.kinds.fields import JsonPath, MimeType  # noqa: TC001 - pydantic reads them
+from cdao_sdk.kinds.channels import TRANSFORM_RULES
+from cdao_sdk.kinds.extra import is_place, with_extra
 from cdao_sdk.kinds.job import ApiCall, JobApi, JobKind, ModelSource, Observation, Phase
 from cdao_sdk.kinds.parameters import transform_roles
 from cdao_sdk.kinds.requests import content_type, merged_environment, merged_tags, pruned
-from cdao_sdk.kinds.spec import (
-    BodyRule,
-    EnvironmentLimits,
-    JobSpec,
-    Problem,
-    environment_problems,
-)
+from cdao_sdk.kinds.transform_spec import MODEL_LIMITS, TransformSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import JsonValue
 
-    from cdao_sdk.catalog.images import Scope
     from cdao_sdk.kinds.job import DataSource, JobContext
     from cdao_sdk.kinds.parameters import Parameter, ParameterRole
 
@@ -38,90 +30,6 @@ SCRIPT_MODEL_ENVIRONMENT: Mapping[str, str] = {
 
 # These images have no handlers of their own: their models always bring inference.py.
 _SCRIPT_FRAMEWORKS = ("scikit-learn", "pytorch")
-
-_MODEL_LIMITS = EnvironmentLimits(100, 1024, 1024)
-_NO_SPOT = "Batch transform has no spot instances; SageMaker has them for training jobs only"
-_NO_RUNTIME = "Batch transform has no time limit in SageMaker; use the timeout of Flyte's task"
-_NO_VOLUME = "Batch transform has no volume to size in SageMaker; choose a larger instance_type"
-
-
-class TransformSpec(JobSpec):
-    """Options of a batch transform task."""
-
-    component: ClassVar[str] = "transform"
-    image_scope: ClassVar[Scope] = "inference"
-    environment_limits: ClassVar[EnvironmentLimits] = EnvironmentLimits(16, 1024, 10_240)
-    absent: ClassVar[Mapping[str, str]] = {
-        "use_spot_instances": _NO_SPOT,
-        "spot_instance_max_wait_seconds": _NO_SPOT,
-        "max_runtime_seconds": _NO_RUNTIME,
-        "volume_size_gb": _NO_VOLUME,
-    }
-
-    instance_type: Annotated[str, Field(description="Such as 'ml.m5.large'.")] = "ml.m5.large"
-    max_payload_mb: Annotated[
-        int, Field(description="Largest request in MB; 0: unlimited.", strict=True, ge=0, le=100)
-    ] = 6
-    max_concurrent_transforms: Annotated[
-        int | None,
-        Field(description="Requests at once for each instance.", strict=True, ge=0, le=100),
-    ] = None
-    strategy: Annotated[
-        Literal["MultiRecord", "SingleRecord"],
-        Field(description="Many records in a request, or one."),
-    ] = "MultiRecord"
-    content_type: Annotated[
-        MimeType | None, Field(description="Of the input; default: by its name, else text/csv.")
-    ] = None
-    accept: Annotated[
-        MimeType | None,
-        Field(description="Of the output; default: CSV for CSV, else the model's own."),
-    ] = None
-    split_type: Annotated[
-        Literal["Line", "RecordIO", "TFRecord", "None"],
-        Field(description="How the input falls into records."),
-    ] = "Line"
-    assemble_with: Annotated[
-        Literal["Line", "None"], Field(description="What stands between results.")
-    ] = "Line"
-    input_filter: Annotated[
-        JsonPath | None, Field(description="JSONPath: what of a record the model sees.")
-    ] = None
-    output_filter: Annotated[
-        JsonPath | None, Field(description="JSONPath: what of the result is kept.")
-    ] = None
-    join_source: Annotated[
-        Literal["Input", "None"], Field(description="'Input' puts each record before its result.")
-    ] = "None"
-    model_environment: dict[str, str] = Field(
-        default_factory=dict, description="Environment variables of the model's container."
-    )
-    model_timeout_seconds: Annotated[
-        int | None, Field(description="For one request.", strict=True, ge=1, le=3600)
-    ] = None
-    model_max_retries: Annotated[
-        int | None, Field(description="For one request.", strict=True, ge=0, le=3)
-    ] = None
-
-    @property
-    def body_rule(self) -> BodyRule:
-        """SageMaker runs the model; there is nothing for a function to do."""
-        return "stub"
-
-    def problems(self) -> Iterator[Problem]:
-        """Also of payload, strategy and the model's environment."""
-        yield from super().problems()
-        yield from environment_problems("model_environment", self.model_environment, _MODEL_LIMITS)
-        total = self.max_payload_mb * (self.max_concurrent_transforms or 0)
-        if total > 100:
-            text = (
-                f"max_concurrent_transforms={self.max_concurrent_transforms} times max_payload_mb="
-                f"{self.max_payload_mb} is {total} MB; SageMaker takes 100 MB together"
-            )
-            yield Problem(("max_concurrent_transforms", "max_payload_mb"), text)
-        if self.strategy == "SingleRecord" and self.split_type == "None":
-            text = "strategy='SingleRecord' needs a split_type: 'Line', 'RecordIO' or 'TFRecord'"
-            yield Problem(("strategy", "split_type"), text)
 
 
 def requests(spec: TransformSpec, context: JobContext) -> tuple[ApiCall, ...]:
@@ -139,7 +47,27 @@ def requests(spec: TransformSpec, context: JobContext) -> tuple[ApiCall, ...]:
     tags = merged_tags(spec.tags, context.tags)
     model = {**_model(spec, context, context.model), "Tags": tags}
     job = {**_job(spec, context, context.channels["input"]), "Tags": tags}
-    return (ApiCall("CreateModel", pruned(model)), ApiCall("CreateTransformJob", pruned(job)))
+    return (
+        ApiCall(
+            "CreateModel", _in_pipeline(with_extra(pruned(model), _extra(spec, "CreateModel")))
+        ),
+        ApiCall("CreateTransformJob", with_extra(pruned(job), _extra(spec, "CreateTransformJob"))),
+    )
+
+
+def _extra(spec: TransformSpec, operation: str) -> dict[str, JsonValue]:
+    return cast("dict[str, JsonValue]", spec.extra.get(operation, {}))
+
+
+def _in_pipeline(model: dict[str, object]) -> dict[str, object]:
+    """With ``Containers``, the task's own model stands where they leave a place for it."""
+    containers = cast("list[dict[str, object]]", model.get("Containers", []))
+    if not containers:
+        return model
+    own = cast("dict[str, object]", model["PrimaryContainer"])
+    placed = [{**each, **own} if is_place(each) else each for each in containers]
+    rest = {name: value for name, value in model.items() if name != "PrimaryContainer"}
+    return {**rest, "Containers": placed}
 
 
 def _model(spec: TransformSpec, context: JobContext, model: ModelSource) -> dict[str, object]:
@@ -148,6 +76,12 @@ def _model(spec: TransformSpec, context: JobContext, model: ModelSource) -> dict
         "ExecutionRoleArn": spec.sagemaker_role or context.role_arn,
         "PrimaryContainer": {
             "Image": _image(spec, context, model),
+            "ImageConfig": {
+                "RepositoryAccessMode": spec.repository_access,
+                "RepositoryAuthConfig": {
+                    "RepositoryCredentialsProviderArn": spec.repository_credentials_provider
+                },
+            },
             "Environment": _model_environment(spec, context, model),
             **_model_data(model.artifact_uri),
         },
@@ -169,7 +103,7 @@ def _model_environment(
     users = {**model.environment, **spec.model_environment}
     if spec.framework in _SCRIPT_FRAMEWORKS:
         users = {**SCRIPT_MODEL_ENVIRONMENT, **users}
-    return merged_environment(users, context.environment, _MODEL_LIMITS)
+    return merged_environment(users, context.environment, MODEL_LIMITS)
 
 
 def _model_data(uri: str) -> dict[str, object]:
@@ -220,11 +154,23 @@ def _job(spec: TransformSpec, context: JobContext, source: DataSource) -> dict[s
             "InstanceCount": spec.instance_count,
             "VolumeKmsKeyId": spec.volume_key,
         },
+        "DataCaptureConfig": _data_capture(spec),
+        "ExperimentConfig": spec.experiment.request() if spec.experiment else None,
         "DataProcessing": {
             "InputFilter": spec.input_filter,
             "OutputFilter": spec.output_filter,
             "JoinSource": spec.join_source,
         },
+    }
+
+
+def _data_capture(spec: TransformSpec) -> dict[str, object]:
+    if spec.data_capture_path is None:
+        return {}
+    return {
+        "DestinationS3Uri": spec.data_capture_path,
+        "KmsKeyId": spec.data_capture_kms_key_id or spec.output_key,
+        "GenerateInferenceId": spec.data_capture_inference_id,
     }
 
 
@@ -250,10 +196,10 @@ def parameter_environment(values: Mapping[str, JsonValue]) -> dict[str, str]:
             problems.append(f"{name}: another parameter is {variable} already; rename one")
         if not variable.isascii():
             problems.append(f"{name}: the model's environment takes ASCII names only; rename it")
-        if len(text) > _MODEL_LIMITS.value:
+        if len(text) > MODEL_LIMITS.value:
             problems.append(
                 f"{name}: {len(text)} characters of JSON; the model's environment takes "
-                f"{_MODEL_LIMITS.value} for each parameter"
+                f"{MODEL_LIMITS.value} for each parameter"
             )
         environment[variable] = text
     if problems:
@@ -310,7 +256,7 @@ def parameter_roles(
     spec: TransformSpec,  # noqa: ARG001 - no option changes what a parameter becomes
 ) -> tuple[ParameterRole, ...]:
     """One model, one input, the rest environment."""
-    return transform_roles(parameters)
+    return transform_roles(parameters, TRANSFORM_RULES)
 
 
 KIND = JobKind(

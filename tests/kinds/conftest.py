@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import botocore.loaders
+import botocore.model
+import botocore.validate
 import pytest
 
 from cdao_sdk.kinds.job import DataSource, JobContext, ModelSource, RuntimeFiles
+from cdao_sdk.local.rules import broken_rules
 
 # Types that are newer than botocore are let through with a note: that is a feature.
 _OPEN_ENUMS = {"TrainingInstanceType", "ProcessingInstanceType", "TransformInstanceType"}
@@ -36,6 +39,7 @@ def _faults(shape_name: str, value: Any, path: str) -> list[str]:
         "list": list,
         "string": str,
         "integer": int,
+        "long": int,
         "boolean": bool,
     }
     if not isinstance(value, python[kind]) or (kind == "integer" and isinstance(value, bool)):
@@ -76,10 +80,18 @@ def _structure(shape: dict[str, Any], value: Mapping[str, object], path: str) ->
 def _string(name: str, shape: dict[str, Any], value: str, path: str) -> list[str]:
     if "enum" in shape and name not in _OPEN_ENUMS and value not in shape["enum"]:
         return [f"{path}: {value!r} is not in the enum"]
-    pattern = shape.get("pattern")
-    if pattern and r"\p" not in pattern and not re.fullmatch(pattern, value):
-        return [f"{path}: {value!r} does not match {pattern}"]
+    pattern = _pattern(shape.get("pattern", r"[\s\S]*"))
+    if pattern and not pattern.fullmatch(value):
+        return [f"{path}: {value!r} does not match {pattern.pattern}"]
     return []
+
+
+@functools.cache
+def _pattern(java: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(java.replace(r"\p{Alnum}", "A-Za-z0-9"))
+    except re.error:  # classes of Unicode, which Python's patterns do not have
+        return None
 
 
 def _size(shape: dict[str, Any], value: Any, path: str) -> list[str]:
@@ -87,6 +99,18 @@ def _size(shape: dict[str, Any], value: Any, path: str) -> list[str]:
     if size < shape.get("min", size) or size > shape.get("max", size):
         return [f"{path}: {size} is not in {shape.get('min')}..{shape.get('max')}"]
     return []
+
+
+def botocore_faults(operation: str, parameters: Mapping[str, object]) -> list[str]:
+    """What botocore itself would refuse before it sends anything."""
+    shape = _client_model().operation_model(operation).input_shape
+    report = botocore.validate.ParamValidator().validate(parameters, shape)
+    return [report.generate_report()] if report.has_errors() else []
+
+
+@functools.cache
+def _client_model() -> botocore.model.ServiceModel:
+    return botocore.model.ServiceModel(service_model(), "sagemaker")
 
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerExecutionRole"
@@ -136,7 +160,15 @@ def faults() -> Callable[..., list[str]]:
     """Checks calls against botocore's service model."""
 
     def check(calls: Any) -> list[str]:
-        return [fault for c in calls for fault in request_faults(c.operation, c.parameters)]
+        return [
+            fault
+            for call in calls
+            for fault in (
+                *request_faults(call.operation, call.parameters),
+                *broken_rules(call.operation, call.parameters),
+                *botocore_faults(call.operation, call.parameters),
+            )
+        ]
 
     return check
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdao_sdk.kinds.naming import execution_slug, job_name, tag_value
+from cdao_sdk.kinds.naming import execution_slug, job_name, tag_value, tuning_name
 
 texts = st.one_of(st.text(), st.from_regex(r"[a-z0-9-]{0,40}", fullmatch=True))
 inputs = st.tuples(texts, texts, st.integers(0, 10**12))
@@ -22,6 +22,18 @@ def test_names_are_valid_and_begin_with_the_execution(
     assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name)
     assert name.startswith(execution_slug(job[0]) + "-")
     assert name == job_name(*job, max_length=length)
+
+
+@given(inputs)
+def test_names_fit_every_resource_of_sagemaker(job: tuple[str, str, int]) -> None:
+    """Patterns of TrainingJobName, ModelName and HyperParameterTuningJobName, API 2017-07-24."""
+    name = job_name(*job)
+    assert re.fullmatch(r"[a-zA-Z0-9]([\-a-zA-Z0-9]*[a-zA-Z0-9])?", name)
+    assert len(name) <= 63
+    tuning = tuning_name(*job)
+    assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}", tuning)
+    assert len(tuning) <= 32
+    assert tuning.startswith(execution_slug(job[0]))
 
 
 @given(inputs, inputs, lengths)

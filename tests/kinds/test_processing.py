@@ -16,6 +16,27 @@ Context = Callable[..., JobContext]
 START = dt.datetime(2026, 11, 23, tzinfo=dt.timezone.utc)
 
 
+def test_results_are_uploaded_while_the_job_runs_if_asked(
+    context: Context, runtime: RuntimeFiles, faults: Callable[..., list[str]]
+) -> None:
+    options = {"output_upload_mode": "Continuous", "experiment": {"run_name": "first"}}
+    calls = KIND.requests(build_spec("processing", options), context(runtime=runtime))
+    assert faults(calls) == []
+    request: Any = calls[0].parameters
+    (output,) = request["ProcessingOutputConfig"]["Outputs"]
+    assert output["S3Output"]["S3UploadMode"] == "Continuous"
+    assert request["ExperimentConfig"] == {"RunName": "first"}
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["checkpoint_uri", "distribution", "instance_groups", "keep_alive_seconds", "retry_attempts"],
+)
+def test_options_that_processing_has_not_are_refused_with_the_reason(option: str) -> None:
+    with pytest.raises(SpecError, match=f"unknown option '{option}': Processing"):
+        build_spec("processing", {option: 1})
+
+
 def test_function_runs_from_its_inputs(
     context: Context, runtime: RuntimeFiles, faults: Callable[..., list[str]]
 ) -> None:

@@ -77,6 +77,33 @@ def test_framework_of_the_spec_decides_the_image(transform_context: Context) -> 
     assert model["PrimaryContainer"]["Image"] == "other:1"
 
 
+def test_capture_and_private_registry(transform_context: Context, faults: Faults) -> None:
+    options = {
+        "data_capture_path": "s3://bucket/captured",
+        "data_capture_inference_id": True,
+        "kms_key_id": "alias/key",
+        "repository_access": "Vpc",
+        "repository_credentials_provider": "arn:aws:lambda:us-east-1:123456789012:function:f",
+        "subnets": ["subnet-1"],
+        "security_group_ids": ["sg-1"],
+        "experiment": {"experiment_name": "credit", "display_name": "scores"},
+    }
+    calls = KIND.requests(build_spec("transform", options), transform_context())
+    assert faults(calls) == []
+    model, job = (call.parameters for call in calls)
+    container: Any = model["PrimaryContainer"]
+    assert container["ImageConfig"]["RepositoryAccessMode"] == "Vpc"
+    assert job["DataCaptureConfig"] == {
+        "DestinationS3Uri": "s3://bucket/captured",
+        "KmsKeyId": "alias/key",
+        "GenerateInferenceId": True,
+    }
+    assert job["ExperimentConfig"] == {
+        "ExperimentName": "credit",
+        "TrialComponentDisplayName": "scores",
+    }
+
+
 @pytest.mark.parametrize(
     "missing",
     [
@@ -132,6 +159,10 @@ def test_unsplit_input_has_no_strategy(transform_context: Context, faults: Fault
         ({"content_type": "csv"}, "MIME type"),
         ({"model_timeout_seconds": 3601}, "at most 3600"),
         ({"model_max_retries": 4}, "at most 3"),
+        ({"data_capture_inference_id": True}, "needs data_capture_path"),
+        ({"repository_access": "Vpc"}, "give subnets and security_group_ids"),
+        ({"runtime": "flytekit"}, "no function is started"),
+        ({"instance_groups": []}, "instances of one type"),
     ],
 )
 def test_limits_are_told(options: dict[str, object], text: str) -> None:
