@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import functools
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from cdao_sdk.errors import CdaoError
 
@@ -24,12 +27,24 @@ class CurrentJob(Protocol):
         hosts: Names of its hosts, sorted.
         current_host: The name of this one.
         rank: Number of this host, from 0.
+        global_rank: Number of this process among those of all hosts, from 0; the same as ``rank``
+            unless ``distribution`` starts several on a host.
+        local_rank: Number of this process on its host, from 0; it chooses the GPU.
+        world_size: How many processes there are.
         is_lead: Whether this process returns the task's outputs.
+        master_address: Where the first process can be reached; also in ``MASTER_ADDR``.
+        master_port: A port for that, the same on all hosts; also in ``MASTER_PORT``.
+        instance_group: Name of the host's instance group; ``homogeneousCluster`` if there is one.
+        should_stop: Whether SageMaker asked the job to stop (SIGTERM: a stop, the end of its time).
+            Without it SIGTERM raises an exception in the function, whose ``finally`` blocks run.
+            A function that has read ``should_stop`` is left to save and return by itself, within
+            two minutes; the job counts as interrupted, whatever it returns.
         instance_type: As SageMaker says; empty if it does not.
         inputs: Channel's name → its directory.
         model_dir: What lies here at the end becomes the model; in training jobs.
         output_dir: What lies here at the end is uploaded.
-        checkpoint_dir: Survives a spot interruption; in training jobs.
+        checkpoint_dir: What lies here survives spot interruptions and Flyte's retries; it is
+            uploaded while the job runs, and there again at the start. In training jobs.
         hyperparameters: As SageMaker passes them: strings.
         num_cpus: CPUs that this process may use.
         num_gpus: NVIDIA GPUs of this host.
@@ -52,7 +67,21 @@ class CurrentJob(Protocol):
     @property
     def rank(self) -> int: ...
     @property
+    def global_rank(self) -> int: ...
+    @property
+    def local_rank(self) -> int: ...
+    @property
+    def world_size(self) -> int: ...
+    @property
     def is_lead(self) -> bool: ...
+    @property
+    def master_address(self) -> str: ...
+    @property
+    def master_port(self) -> int: ...
+    @property
+    def instance_group(self) -> str: ...
+    @property
+    def should_stop(self) -> bool: ...
     @property
     def instance_type(self) -> str: ...
     @property
@@ -78,6 +107,19 @@ class CurrentJob(Protocol):
         """
         ...
 
+    def secret(self, group: str, key: str | None = None, version: str | None = None) -> str:
+        """The value of a secret that the task has asked for by ``secret_requests``.
+
+        Args:
+            group: The secret's name or ARN in AWS Secrets Manager.
+            key: An entry of the JSON object that it holds; None: its whole text.
+            version: A version's id or stage; None: what the task asked for.
+
+        Raises:
+            Exception: It was not asked for, or cannot be read; the job fails then.
+        """
+        ...
+
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """Record a metric, for SageMaker and for whoever watches the job.
 
@@ -92,7 +134,7 @@ class CurrentJob(Protocol):
 def current_job() -> CurrentJob:
     """The SageMaker job that this code runs in: its folders, hosts, hyperparameters, metrics.
 
-    Inside a job the script runtime answers this call; here there is no job.
+    Inside a job the script runtime answers this call. With ``runtime="flytekit"`` it is asked here.
 
     Returns:
         The job.
@@ -100,8 +142,23 @@ def current_job() -> CurrentJob:
     Raises:
         CdaoError: This process is no SageMaker job.
     """
+    runner, spec = os.environ.get("CDAO_RUNNER"), os.environ.get("CDAO_SPEC")
+    if runner and spec:
+        return _job(runner, spec)
     msg = (
         "current_job() works inside a SageMaker job only. In a unit test, call the task's function"
         " with cdao_sdk.current_job replaced by an object of yours."
     )
     raise CdaoError(msg)
+
+
+@functools.cache
+def _job(runner: str, spec: str) -> CurrentJob:
+    """The job as the script runtime describes it, whose file the job has brought along."""
+    found = importlib.util.spec_from_file_location("cdao_runner", runner)
+    if found is None or found.loader is None:
+        msg = f"{runner!r} is no Python file."
+        raise CdaoError(msg)
+    module: Any = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return cast("CurrentJob", module.Job(module.read_spec(spec)))

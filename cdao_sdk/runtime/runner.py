@@ -5,7 +5,7 @@ that we do not build. It imports nothing but the standard library, keeps to Pyth
 what costs time only where it is needed. A copy of it (`cdao_runner.py`) serves the model later.
 
 Sections: errors, paths, code, stand-ins, what the stand-ins offer, job context, decoding, coercion,
-encoding, the user's function, failure, signals, model packing, serving, main.
+encoding, the user's function, failure, signals, several processes, model packing, serving, main.
 
 In: `spec.json` and the code. Out: `outputs.json`, or a failure text and an exit code that is not 0.
 """
@@ -56,6 +56,27 @@ class MisfitError(ValueError):
     def __init__(self, why):
         super().__init__(why)
         self.steps = []
+
+
+class WorkersFailed(Exception):
+    """Processes that we started through a launcher failed; one of them may have told why."""
+
+    tag = "USER"
+
+    def __init__(self, why, code, told=False):
+        super().__init__(why)
+        self.code = code
+        self.told = told
+
+
+class FlytekitFailed(WorkersFailed):
+    """flytekit ran the function and it failed: the error's class, words and frames."""
+
+    def __init__(self, title, why, tag, code=1, frames=()):
+        super().__init__(why, code)
+        self.title = title
+        self.tag = tag
+        self.frames = list(frames)
 
 
 class StopRequest(BaseException):  # not caught by `except Exception`
@@ -491,9 +512,18 @@ class LocalPath(os.PathLike, metaclass=Subscriptable):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source, _handler):
-        from pydantic_core import core_schema
+        return file_schema(cls)
 
-        return core_schema.any_schema()
+
+def file_schema(cls):
+    """How a pydantic model takes a file or data frame: as its annotation says, and as it is."""
+    from pydantic_core import core_schema
+
+    def validate(value):
+        return coerce(value, cls)
+
+    take = getattr(core_schema, "no_info_plain_validator_function", None)
+    return take(validate) if take else core_schema.any_schema()
 
 
 class FlyteFile(LocalPath):
@@ -523,12 +553,17 @@ class FlyteDirectory(LocalPath):
 class StructuredDataset(metaclass=Subscriptable):
     """A pandas DataFrame, or the file that one is read from."""
 
-    def __init__(self, dataframe=None, uri=None, metadata=None, **_):
+    def __init__(self, dataframe=None, uri=None, metadata=None, file_format=None, **_):
         self.dataframe = dataframe
         self.uri = uri
         self.metadata = metadata
         self.path = None
-        self.format = None
+        self.format = file_format
+        self.columns = None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source, _handler):
+        return file_schema(cls)
 
     def open(self, _dataframe_type):
         """The dataset itself: pandas is the only type there is."""
@@ -540,8 +575,13 @@ class StructuredDataset(metaclass=Subscriptable):
             if self.path is None:
                 msg = f"{self.uri} is not on the job's disk: make it an input of the task"
                 raise NotAvailableError(msg)
-            self.dataframe = read_frame(self.path, self.format)
+            self.dataframe = read_frame(self.path, self.format, self.columns)
         return self.dataframe
+
+
+def kwtypes(**columns):
+    """The columns of a data frame and their types."""
+    return columns
 
 
 class FlyteRecoverableException(Exception):
@@ -599,6 +639,75 @@ class Checkpoint:
         os.replace(self.path + ".new", self.path)
 
 
+class Secrets:
+    """`flytekit.current_context().secrets`: what the task has asked for by secret_requests."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def get(self, group=None, key=None, group_version=None, encode_mode="r"):
+        """A secret's text; its bytes with encode_mode="rb"."""
+        text = self.job.secret(group, key, version=group_version)
+        return text.encode("utf-8") if encode_mode == "rb" else text
+
+
+def fetch_secret(reference):
+    """A secret's text, from AWS Secrets Manager, by the job's own role; read once a process."""
+    group, version = reference["group"], reference["version"]
+    known = CACHE.setdefault("secrets", {})
+    if (group, version) in known:
+        return known[group, version]
+    try:
+        import boto3
+    except ImportError:
+        msg = f"secret {group!r} needs boto3 in the image; AWS's own images have it"
+        raise UserError(msg) from None
+    wanted = {"SecretId": group}
+    if version:
+        is_stage = re.match(r"AWS[A-Z]+$", version) or len(version) < 32
+        wanted["VersionStage" if is_stage else "VersionId"] = version
+    try:
+        client = boto3.client("secretsmanager", region_name=reference["region"])
+        answer = client.get_secret_value(**wanted)
+    except Exception as error:  # noqa: BLE001  boto3 raises of many classes
+        msg = (
+            f"secret {group!r} cannot be read: {type(error).__name__}: {error}. The job's role must"
+            " have secretsmanager:GetSecretValue for it"
+        )
+        raise UserError(msg) from None
+    text = answer.get("SecretString")
+    if text is None:
+        text = str(answer["SecretBinary"], "utf-8")
+    known[group, version] = text
+    return text
+
+
+def secret_value(reference, key):
+    """A secret, or one entry of the JSON object that it holds; no error shows anything of it."""
+    text = fetch_secret(reference)
+    if not key:
+        return text
+    try:
+        entries = json.loads(text)
+    except ValueError:
+        entries = None
+    if not isinstance(entries, dict) or key not in entries:
+        what = "has no entry" if isinstance(entries, dict) else "is no JSON object, so it has no"
+        msg = "secret {!r} {} {!r}".format(reference["group"], what, key)
+        raise UserError(msg)
+    value = entries[key]
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def export_secrets(references, all_of_them):
+    """Set the variables that secrets were asked for as; all of them for flytekit itself."""
+    for reference in references:
+        names = [name for name in reference["variables"] if name not in os.environ]
+        if names and (reference["export"] or all_of_them):
+            value = secret_value(reference, reference["key"])
+            os.environ.update((name, value) for name in names)
+
+
 class ExecutionContext:
     """`flytekit.current_context()`, as far as the container knows."""
 
@@ -607,6 +716,7 @@ class ExecutionContext:
 
         self.execution_id = SimpleNamespace(name=job.execution, project="", domain="")
         self.checkpoint = Checkpoint(job.checkpoint_dir or job.output_dir)
+        self.secrets = Secrets(job)
 
     @property
     def working_directory(self):
@@ -643,6 +753,7 @@ OFFERED = {
     "FlyteRecoverableException": FlyteRecoverableException,
     "StructuredDataset": StructuredDataset,
     "current_context": current_context,
+    "kwtypes": kwtypes,
 }
 OFFERED_JSON = {
     "DataClassDictMixin": JsonMethods,
@@ -678,7 +789,7 @@ def is_remote(path):
 
 # ----------------------------------------------------------------------------------- job context
 
-STATE = {"job": None, "doing": None, "stopping": False}
+STATE = {"job": None, "doing": None, "stopping": False, "polls": False}
 OWN_CHANNELS = ("cdao", "cdao-job", "cdao-code")
 
 
@@ -688,6 +799,10 @@ class Job:
     Attributes:
         name, kind, execution, node, attempt: Which job this is; kind "training" or "processing".
         hosts, current_host, rank, is_lead: The hosts, sorted; only the lead's result counts.
+        global_rank, local_rank, world_size: Of this process among all, and on its host.
+        master_address, master_port: Where the processes find each other.
+        instance_group: The host's group in a heterogeneous cluster.
+        should_stop: Whether the job was asked to stop.
         instance_type: As SageMaker says, "" if it does not.
         inputs: Channel's name -> its directory.
         model_dir, output_dir, checkpoint_dir: Directories; None where the kind has none.
@@ -702,7 +817,7 @@ class Job:
         hosts = sorted(resources.get("hosts") or ["algo-1"], key=natural_key)
         host = resources.get("current_host") or hosts[0]
         rank = hosts.index(host) if host in hosts else 0
-        process_rank = os.environ.get("RANK") or os.environ.get("OMPI_COMM_WORLD_RANK")
+        process_rank = launched("RANK", "OMPI_COMM_WORLD_RANK")
         training = spec.get("kind") == "training"
         root = "input/data" if training else "processing/input"
         parameters = dict(spec.get("hyperparameters") or {})
@@ -717,7 +832,13 @@ class Job:
             current_host=host,
             rank=rank,
             # A launcher such as torchrun starts several processes on a host.
-            is_lead=rank == 0 if process_rank is None else process_rank == "0",
+            is_lead=(rank if process_rank is None else process_rank) == 0,
+            global_rank=rank if process_rank is None else process_rank,
+            local_rank=launched("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK") or 0,
+            world_size=launched("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE") or len(hosts),
+            master_address=os.environ.get("MASTER_ADDR") or address_of(hosts[0]),
+            master_port=int(os.environ.get("MASTER_PORT") or port_of(about.get("name", ""))),
+            instance_group=resources.get("current_group_name") or "",
             instance_type=resources.get("current_instance_type") or "",
             network_interface=resources.get("network_interface_name") or "",
             inputs=read_only(channels(os.path.join(OPT_ML, root))),
@@ -725,6 +846,7 @@ class Job:
             output_dir=spec["result_dir"],
             checkpoint_dir=os.path.join(OPT_ML, "checkpoints") if training else None,
             hyperparameters=read_only(parameters),
+            secret_references=tuple(spec.get("secrets") or ()),
             metrics={},
         )
 
@@ -736,6 +858,15 @@ class Job:
 
     def __repr__(self):
         return f"<job {self.name!r} on {self.current_host}>"
+
+    @property
+    def should_stop(self):
+        """Whether the job was asked to stop.
+
+        A body that asks is trusted to leave by itself: SIGTERM raises nothing in it from then on.
+        """
+        STATE["polls"] = True
+        return STATE["stopping"]
 
     @property
     def num_cpus(self):
@@ -759,6 +890,27 @@ class Job:
             msg = "no channel {!r}; there are: {}".format(channel, ", ".join(self.inputs) or "none")
             raise KeyError(msg)
         return self.inputs[channel]
+
+    def secret(self, group, key=None, version=None):
+        """The value of a secret that the task has asked for by `secret_requests`.
+
+        Args:
+            group: The secret's name or ARN in AWS Secrets Manager.
+            key: An entry of the JSON object that it holds; None: its whole text.
+            version: A version's id or stage; None: what the task asked for.
+
+        Raises:
+            UserError: It was not asked for, or cannot be read.
+        """
+        for reference in self.secret_references:
+            fits = reference["group"] == group and reference["key"] in (None, key)
+            if fits and version in (None, reference["version"]):
+                return secret_value(reference, key)
+        asked = ["{}/{}".format(item["group"], item["key"]) for item in self.secret_references]
+        msg = "the task has not asked for secret {!r}, key {!r}, but for: {}. Add it: ".format(
+            group, key, ", ".join(asked) or "none"
+        )
+        raise UserError(msg + f"secret_requests=[Secret(group={group!r}, key={key!r})]")
 
     def log_metric(self, name, value, step=None):
         """Record a metric: SageMaker reads it from the log, and it goes into the job's result.
@@ -785,6 +937,32 @@ class Job:
             sys.stdout.flush()
             # One write: what other processes print cannot come in between.
             os.write(1, (line + "\n").encode("utf-8"))
+
+
+def launched(*names):
+    """A number that a launcher such as torchrun gave this process; None where there was none."""
+    for name in names:
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name])
+    return None
+
+
+def address_of(host):
+    """Under which name or address a host is reached.
+
+    The embedded SageMaker says so where it cannot make its hosts' names known.
+    """
+    return json.loads(os.environ.get("CDAO_HOSTS") or "{}").get(host, host)
+
+
+PORTS = range(12000, 28000)  # below those that kernels give to outgoing connections
+
+
+def port_of(name):
+    """A port of the job's own: the embedded SageMaker runs many jobs on one machine."""
+    import zlib
+
+    return PORTS[zlib.crc32(name.encode("utf-8")) % (len(PORTS) // 8) * 8]
 
 
 def read_only(values):
@@ -816,7 +994,18 @@ def channels(root):
     """Channel's name -> its directory, without those of our own."""
     names = sorted(os.listdir(root)) if os.path.isdir(root) else []
     paths = {name: os.path.join(root, name) for name in names if name not in OWN_CHANNELS}
-    return {name: path for name, path in paths.items() if os.path.isdir(path)}
+    found = {name: path for name, path in paths.items() if os.path.isdir(path)}
+    # A channel in Pipe mode is a named pipe for each pass: <channel>_0, <channel>_1, ...
+    piped = [path[:-2] for path in paths.values() if path.endswith("_0") and is_pipe(path)]
+    found.update({os.path.basename(path): path for path in piped})
+    return found
+
+
+def is_pipe(path):
+    """Whether a path is a named pipe."""
+    import stat
+
+    return stat.S_ISFIFO(os.stat(path).st_mode)
 
 
 def current_job():
@@ -857,6 +1046,13 @@ def export_environment(job):
     if len(job.hosts) > 1 and job.network_interface:
         # Else NCCL and gloo may pick the container's own loopback.
         values["NCCL_SOCKET_IFNAME"] = values["GLOO_SOCKET_IFNAME"] = job.network_interface
+    if WORKER in os.environ or len(job.hosts) > 1:
+        values["MASTER_ADDR"] = job.master_address
+        values["MASTER_PORT"] = str(job.master_port)
+    if WORKER in os.environ:  # mpirun has names of its own for these
+        values["RANK"] = str(job.global_rank)
+        values["LOCAL_RANK"] = str(job.local_rank)
+        values["WORLD_SIZE"] = str(job.world_size)
     for name, value in values.items():
         os.environ.setdefault(name, value)
 
@@ -876,7 +1072,7 @@ def decode(encoded):
 def on_disk(encoded, tag):
     """The path of an encoded file or directory, which must be there."""
     path = encoded[tag]
-    if not os.path.exists(path):
+    if not os.path.exists(path) and not os.path.exists(path + "_0"):  # a pipe
         folder = os.path.dirname(path)
         there = ", ".join(sorted(os.listdir(folder))[:5]) if os.path.isdir(folder) else ""
         msg = "{} did not come into the job: {} is not there (there is: {})".format(
@@ -928,8 +1124,16 @@ def decode_timedelta(encoded):
     return timedelta(seconds=encoded["timedelta"])
 
 
+def decode_bytes(encoded):
+    """Bytes as base64."""
+    import base64
+
+    return base64.b64decode(encoded["bytes"])
+
+
 DECODERS = {
     "value": lambda encoded: encoded["value"],
+    "bytes": decode_bytes,
     "float": lambda encoded: float(encoded["float"]),
     "file": decode_path(FlyteFile, "file"),
     "directory": decode_path(FlyteDirectory, "directory"),
@@ -977,8 +1181,12 @@ def frame_parts(path):
     return [os.path.join(path, name) for name in names]
 
 
-def read_frame(path, format_name=None):
-    """A pandas DataFrame of a file, or of a directory of parts."""
+def read_frame(path, format_name=None, columns=None):
+    """A pandas DataFrame of a file, or of a directory of parts; of some columns, if they are named.
+
+    Raises:
+        MisfitError: There is no such data frame.
+    """
     import pandas as pd
 
     parts = frame_parts(path)
@@ -986,8 +1194,9 @@ def read_frame(path, format_name=None):
     read = pd.read_csv if csv else pd.read_parquet
     if not csv and any(map(os.path.isdir, parts)):
         parts = [path]  # partitions
+    chosen = {"usecols" if csv else "columns": list(columns)} if columns else {}
     try:
-        frames = [read(part) for part in parts]
+        frames = [read(part, **chosen) for part in parts]
     except (ImportError, OSError, ValueError) as error:
         mend = "; bring pyarrow in the image, or CSV" if isinstance(error, ImportError) else ""
         msg = f"{path} cannot be read as a data frame: {error}{mend}"
@@ -1029,8 +1238,9 @@ def annotations(function):
     """The annotations of a function or class; those that cannot be resolved are left out."""
     import typing
 
+    extras = {"include_extras": True} if hasattr(typing, "Annotated") else {}
     try:
-        return typing.get_type_hints(function)
+        return typing.get_type_hints(function, **extras)
     except Exception:  # noqa: BLE001  an import for type checkers only, or a newer Python's syntax
         return dict(resolvable(function))
 
@@ -1061,6 +1271,18 @@ def bare(hint):
             hint = hint.__supertype__
         else:
             return type(None) if hint is None else hint
+
+
+def annotated_columns(hint):
+    """The columns of `Annotated[DataFrame, kwtypes(a=int)]`; None where it names none."""
+    notes = getattr(hint, "__metadata__", ())
+    return next((list(note) for note in notes if isinstance(note, dict) and note), None)
+
+
+def annotated_format(hint):
+    """The format of `Annotated[DataFrame, "csv"]`; None where it names none."""
+    notes = getattr(hint, "__metadata__", ())
+    return next((note.lower() for note in notes if isinstance(note, str)), None)
 
 
 def type_parts(hint):
@@ -1110,6 +1332,8 @@ def coerce(value, hint):
     Raises:
         MisfitError: It does not fit.
     """
+    if isinstance(value, StructuredDataset) and annotated_columns(hint):
+        value.columns = annotated_columns(hint)
     hint = bare(hint)
     if is_any(hint):
         return value
@@ -1282,6 +1506,8 @@ def to_dataset(value, hint, _args):
         return value
     if type(value).__name__ == "DataFrame":
         return StructuredDataset(dataframe=value)
+    if isinstance(value, dict) and isinstance(value.get("uri"), str):
+        return StructuredDataset(uri=value["uri"], file_format=value.get("file_format"))
     raise misfit(value, hint)
 
 
@@ -1521,14 +1747,17 @@ class Outbox:
             return moment
         if isinstance(value, StructuredDataset):
             if value.uri and (value.path or value.dataframe is None):
-                return {"uri": value.uri}
-            return self.encode_frame(value.all(), slot)
-        if type(value).__name__ == "DataFrame" and type(value).__module__.startswith("pandas"):
+                known = {"format": value.format} if value.format else {}
+                return {"uri": value.uri, **known}
+            return self.encode_frame(value.all(), slot, value.format)
+        if is_frame(value):
             return self.encode_frame(value, slot)
         if isinstance(value, os.PathLike):
             return self.encode_path(value, slot)
         if is_textual(type(value)):
             return {"value": str(value)}
+        if isinstance(value, bytes):
+            return encode_bytes(value)
         msg = (
             f"a value of type {type(value).__name__} cannot leave the job: save it below"
             " current_job().model_dir or to a file, and return that path or a FlyteFile"
@@ -1588,11 +1817,14 @@ class Outbox:
                     copy_file(os.path.join(folder, name), os.path.join(target, name), link)
         return os.path.relpath(place, self.root)
 
-    def encode_frame(self, frame, slot):
-        """A data frame: parquet where the image can write it, else CSV."""
+    def encode_frame(self, frame, slot, format_name=None):
+        """A data frame: as declared, else parquet where the image can write it, else CSV."""
         place = self.place(slot)
-        format_name = "parquet" if can_import("pyarrow") or can_import("fastparquet") else "csv"
-        path = os.path.join(place, "00000." + format_name)
+        if format_name != "csv":
+            can_parquet = can_import("pyarrow") or can_import("fastparquet")
+            format_name = "parquet" if can_parquet else "csv"
+        # flytekit reads all files of a parquet folder, but of CSV this one.
+        path = os.path.join(place, ".csv" if format_name == "csv" else "00000.parquet")
         try:
             if format_name == "parquet":
                 frame.to_parquet(path)
@@ -1626,6 +1858,10 @@ class Outbox:
                 value = coerce(value, hint)
             if type(value).__name__ == "ndarray" and declares_array(hint):
                 return self.encode_array(value, name)
+            if is_frame(value) and annotated_format(hint):
+                value = StructuredDataset(dataframe=value)
+            if isinstance(value, StructuredDataset):
+                value.format = value.format or annotated_format(hint)
             return self.encode(value, name)
         except MisfitError as error:
             where, cause, why = name + "".join(error.steps), error, error
@@ -1645,6 +1881,18 @@ def declares_array(hint):
     origin, args = type_parts(hint)
     name = getattr(origin, "__name__", "")
     return name == "ndarray" or (is_union(hint) and any(map(declares_array, args)))
+
+
+def is_frame(value):
+    """Whether a value is a pandas DataFrame."""
+    return type(value).__name__ == "DataFrame" and type(value).__module__.startswith("pandas")
+
+
+def encode_bytes(value):
+    """Bytes as base64: a dataclass may hold some."""
+    import base64
+
+    return {"bytes": str(base64.b64encode(value), "ascii")}
 
 
 def within_itself(folder, name):
@@ -1710,8 +1958,7 @@ def struct_value(value):
         names = type(value).__dataclass_fields__
         return {name: struct_value(getattr(value, name)) for name in names}
     if is_model(type(value)):
-        dump = getattr(value, "model_dump", None) or value.dict  # version 2, or 1
-        return struct_value(dump())
+        return struct_value(model_fields(value))
     if isinstance(value, dict):
         return {text_key(key): struct_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -1724,17 +1971,36 @@ def struct_value(value):
     return moment["timedelta"] if "timedelta" in moment else value.isoformat()
 
 
+def model_fields(model):
+    """The fields of a pydantic model, by the names and in the form in which it reads them back."""
+    dump = getattr(model, "model_dump", None) or model.dict  # version 2, or 1
+    return {key: texts(value) for key, value in dump().items()}
+
+
+def texts(value):
+    """Bytes in a pydantic model as the text that its JSON has for them."""
+    if isinstance(value, bytes):
+        try:
+            return str(value, "utf-8")
+        except UnicodeDecodeError as error:
+            msg = f"bytes in a pydantic model must be UTF-8: {error}"
+            raise OutputError(msg) from error
+    if isinstance(value, dict):
+        return {key: texts(item) for key, item in value.items()}
+    return type(value)(map(texts, value)) if type(value) in (list, tuple, set) else value
+
+
 NOT_ANNOTATED = object()
 
 
 def output_hints(hint, count):
     """The annotation of each output, of that of the function's result."""
-    hint = bare(hint)
+    annotated, hint = hint, bare(hint)
     if is_named_tuple(hint):
         hints = annotations(hint)
         parts = [hints.get(name, object) for name in hint._fields]
     elif count == 1:
-        parts = [hint]
+        parts = [annotated]
     else:
         parts = list(type_parts(hint)[1])
     return parts if len(parts) == count else [NOT_ANNOTATED] * count
@@ -1870,6 +2136,10 @@ def read_inputs(spec, function, hints):
     check_parameters(function, spec["inputs"])
     arguments = {}
     for name, encoded in spec["inputs"].items():
+        groups = encoded.get("instance_groups")
+        if groups and current_job().instance_group not in groups:
+            arguments[name] = None  # its channel goes to other groups of hosts alone
+            continue
         try:
             value = decode(encoded)
             if name in hints and not (value is None and default_is_none(function, name)):
@@ -2002,6 +2272,8 @@ def classify(failure):
         return "USER", OUT_OF_MEMORY, 1
     if is_disk_full(failure):
         return "USER", f"{DISK_FULL} ({message})", 1
+    if isinstance(failure, WorkersFailed):
+        return failure.tag, message, failure.code
     if isinstance(failure, UserError):
         return "USER", message, 1
     if doing:
@@ -2067,17 +2339,21 @@ def relative_in_code(path):
 def report(failure):
     """Tell the log, SageMaker and the connector what ended the job; returns the exit code."""
     tag, message, code = classify(failure)
-    lines = []
-    if not isinstance(failure, (UserError, PlatformError, StopRequest)):
+    if isinstance(failure, WorkersFailed) and failure.told:
+        return code
+    lines = failure.frames if isinstance(failure, FlytekitFailed) else []
+    if not isinstance(failure, (UserError, PlatformError, StopRequest, WorkersFailed)):
         told = told_traceback(failure, all_frames=tag == "SYSTEM")  # then the fault is ours
         lines = frame_lines(told.stack)
         log("".join(told.format()))
-    head = f"[cdao:{tag}] {type(failure).__name__}: {message}"
+    title = failure.title if isinstance(failure, FlytekitFailed) else type(failure).__name__
+    head = f"[cdao:{tag}] {title}: {message}"
     text = cut(head, TEXT_BYTES - 300 if lines else TEXT_BYTES)
     log(text.decode("utf-8") + "\n")
     if lines:  # the log has them in its traceback
         text = cut("\n".join([text.decode("utf-8"), *lines]), TEXT_BYTES)
-    write_failure(text, keep_first=isinstance(failure, StopRequest))
+    if WORKER not in os.environ or claim_failure(failure, code):
+        write_failure(text, keep_first=isinstance(failure, StopRequest))
     return code
 
 
@@ -2122,9 +2398,542 @@ def handle_stop():
             return
         signal.signal(number, signal.SIG_IGN)  # `finally` blocks run to their end
         STATE["stopping"] = True
-        raise StopRequest
+        if WORKER in os.environ:
+            open(worker_file() + STOPPING, "w").close()
+        if not STATE["polls"]:
+            raise StopRequest
 
     signal.signal(signal.SIGTERM, stop)
+
+
+# ----------------------------------------------------------------------------- several processes
+# A launcher (torchrun, mpirun, smddprun) starts this file again, once for each process: a worker.
+# The file of the first process launches, and answers for the workers of its host.
+
+WORKER = "CDAO_WORKER"  # a variable of the workers
+WORKERS = os.path.join(OPT_ML, "output", "cdao-workers")  # a file for each that runs
+FAILED = os.path.join(WORKERS, "failed")  # of the first one that failed
+AGENT = "--cdao-agent"
+BLAME_SECONDS = 5
+STOPPING = ".stopping"  # a worker that has noticed that it is to stop
+LINGER_SECONDS = 110  # SageMaker kills 120 s after it asked a job to stop
+NOTICE_SECONDS = 10  # for one that has not: it may wait, in native code, for this very process
+CONNECT_SECONDS = 1200  # hosts do not start at the same time
+LOST_PEER = re.compile(r"connection|broken pipe|peer|socket|nccl|timed? ?out", re.IGNORECASE)
+# Source: aws/sagemaker-training-toolkit, which sets the same.
+RDMA_INSTANCES = re.compile(r"ml\.(p4de?|p5e?n?|trn1n?)\.")
+
+
+def launch(distribution, job, where):
+    """Run the workers of this host to their end.
+
+    Args:
+        distribution: The spec's: a `kind`, and `processes_per_host` where it is no default.
+        job: The job.
+        where: The spec's path.
+
+    Raises:
+        WorkersFailed: One failed.
+        UserError: The image lacks the launcher.
+    """
+    import shutil
+
+    shutil.rmtree(WORKERS, ignore_errors=True)
+    os.makedirs(WORKERS)
+    kind = distribution["kind"]
+    given = distribution.get("processes_per_host") or int(os.environ.get("SM_NUM_GPUS") or 0)
+    count = given or job.num_gpus or 1
+    if kind == "torchrun":
+        code = run_launcher(kind, torchrun_command(job, count, where), worker_environment(kind))
+    else:
+        code = run_mpi(kind, job, count, where)
+    if code:
+        raise workers_failed(kind, code)
+
+
+def worker_environment(kind, job=None):
+    """The variables of the workers, and of their launcher."""
+    values = dict(os.environ)
+    values[WORKER] = kind
+    if kind == "smddp":
+        several = len(job.hosts) > 1
+        values["SMDATAPARALLEL_USE_HOMOGENEOUS" if several else "SMDATAPARALLEL_USE_SINGLENODE"] = (
+            "1"
+        )
+        values.update(FI_PROVIDER="efa", RDMAV_FORK_SAFE="1")
+        if several:
+            values["SMDATAPARALLEL_SERVER_ADDR"] = job.master_address
+            values["SMDATAPARALLEL_SERVER_PORT"] = "7592"
+            values["SAGEMAKER_INSTANCE_TYPE"] = job.instance_type
+        if RDMA_INSTANCES.match(job.instance_type):
+            values["FI_EFA_USE_DEVICE_RDMA"] = "1"
+    host_name = "" if kind == "torchrun" else file_of("gethostname")
+    if host_name:
+        # In AWS's images: the container's own name is not the one that other hosts know it by.
+        values["LD_PRELOAD"] = host_name
+    return values
+
+
+def file_of(module):
+    """A module's file, not loaded; "" where there is none."""
+    from importlib.util import find_spec
+
+    spec = find_spec(module)
+    return (spec.origin or "") if spec is not None else ""
+
+
+def torchrun_command(job, count, where):
+    """PyTorch's launcher, by the module that this version of PyTorch has it in."""
+    folder = os.path.join(os.path.dirname(file_of("torch")), "distributed")
+    if os.path.exists(os.path.join(folder, "run.py")):
+        options = ["torch.distributed.run", "--max_restarts", "0"]
+    elif os.path.exists(os.path.join(folder, "launch.py")):  # before PyTorch 1.9
+        options = ["torch.distributed.launch", "--use_env"]
+    else:
+        msg = (
+            "distribution='torchrun' needs PyTorch in the image, and there is none: give the task"
+            " framework='pytorch', or an image with PyTorch"
+        )
+        raise UserError(msg)
+    rendezvous = {
+        "nnodes": len(job.hosts),
+        "node_rank": job.rank,
+        "nproc_per_node": count,
+        "master_addr": job.master_address,
+        "master_port": job.master_port,
+    }
+    for option, value in rendezvous.items():
+        options += ["--" + option, str(value)]
+    return [sys.executable, "-m", *options, *worker(where)]
+
+
+def worker(where):
+    """The command of a worker, after the interpreter."""
+    return [HERE, "--spec", where]
+
+
+def mpi_command(kind, job, count, where):
+    """Open MPI's launcher; the agent takes the place of ssh."""
+    import shutil
+
+    if kind == "smddp" and shutil.which("smddprun") is None:
+        msg = (
+            "distribution='smddp' needs SageMaker's data parallel library in the image, and there"
+            " is no smddprun: take one of AWS's PyTorch images for GPUs, or distribution='torchrun'"
+        )
+        raise UserError(msg)
+    settings = {
+        "plm_rsh_agent": f"{sys.executable} {HERE} {AGENT} {where}",
+        "plm_rsh_no_tree_spawn": "1",
+        "plm_rsh_num_concurrent": str(len(job.hosts)),
+        "pml": "ob1",
+        "btl": "^openib",
+        "btl_vader_single_copy_mechanism": "none",
+        "orte_abort_on_non_zero_status": "1",
+    }
+    if job.network_interface:
+        settings["btl_tcp_if_include"] = settings["oob_tcp_if_include"] = job.network_interface
+    command = ["mpirun", "-np", str(count * len(job.hosts)), "--allow-run-as-root"]
+    command += ["--leave-session-attached", "--oversubscribe", "-bind-to", "none"]
+    for name, value in settings.items():
+        command += ["-mca", name, value]
+    if len(job.hosts) > 1:
+        command += ["-map-by", "slot", "--host"]
+        command.append(",".join(f"{address_of(host)}:{count}" for host in job.hosts))
+    smddprun = ["smddprun"] if kind == "smddp" else []
+    return [*command, *smddprun, sys.executable, *worker(where)]
+
+
+def run_launcher(kind, command, environment):
+    """Run a launcher to its end, and return its exit code.
+
+    SIGTERM goes to the workers themselves: launchers leave them but seconds to save what they have.
+    """
+    import subprocess
+
+    note("starting: " + " ".join(command))
+    try:
+        process = subprocess.Popen(command, env=environment, start_new_session=True)
+    except OSError as error:
+        msg = f"distribution={kind!r} needs {command[0]} in the image: {error}"
+        raise UserError(msg) from error
+    try:
+        code = process.wait()
+    except StopRequest:
+        stop_workers(lambda: process.poll() is None, process.terminate)
+        raise
+    return code if code >= 0 else 128 - code
+
+
+def running_workers():
+    """Process ids of this host's workers that have not ended."""
+    pids = [int(name) for name in os.listdir(WORKERS) if name.isdigit()]
+    return [pid for pid in pids if is_running(pid)]
+
+
+def is_running(pid):
+    """Whether a process of the job is there."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def stop_workers(is_launched, give_up):
+    """Pass SIGTERM on to each worker, late ones too, until the launcher has ended."""
+    import signal
+    import time
+
+    asked, begun = set(), time.time()
+    while is_launched():
+        for pid in set(running_workers()) - asked:
+            asked.add(pid)
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                continue  # it has just ended by itself
+        if not asked and time.time() - begun > 1:
+            give_up()
+        time.sleep(0.05)
+
+
+def workers_failed(kind, code):
+    """Why workers failed: in the words of the first one, unless it had none."""
+    try:
+        with open(FAILED, encoding="utf-8") as file:
+            return WorkersFailed("", json.load(file)["code"], told=True)
+    except (OSError, ValueError):
+        pass  # then nobody said a word
+    lost = [name for name in os.listdir(WORKERS) if name.isdigit()]
+    msg = f"the launcher of distribution={kind!r} ended with exit code {code}; see the log"
+    if lost:
+        msg = (
+            f"{len(lost)} of the processes of distribution={kind!r} on this host ended without a"
+            " word: killed, perhaps for want of memory, or crashed in native code; see the log"
+        )
+    return WorkersFailed(msg, code)
+
+
+# As a worker
+
+
+def worker_file():
+    """The file that says that this worker runs."""
+    return os.path.join(WORKERS, str(os.getpid()))
+
+
+def sign_on():
+    """A worker's first deed: be known to the process that launched it."""
+    if WORKER in os.environ:
+        os.makedirs(WORKERS, exist_ok=True)
+        open(worker_file(), "w").close()
+
+
+def sign_off():
+    """A worker's last deed.
+
+    One that was stopped waits for the others of its host that save what they have: a launcher kills
+    them once one has ended.
+    """
+    import time
+
+    if WORKER not in os.environ or not os.path.exists(worker_file()):
+        return
+    os.replace(worker_file(), worker_file() + ".done")
+    begun = time.time()
+    others = running_workers() if STATE["stopping"] else []
+    while others and time.time() < begun + LINGER_SECONDS:
+        saving = [
+            pid for pid in others if os.path.exists(os.path.join(WORKERS, f"{pid}{STOPPING}"))
+        ]
+        if not saving and time.time() > begun + NOTICE_SECONDS:
+            break
+        time.sleep(0.05)
+        others = running_workers()
+
+
+def blamed(failure):
+    """What ended a worker; that it lost another one counts only if that one says nothing itself."""
+    import time
+
+    own = isinstance(failure, (UserError, StopRequest, SystemExit))
+    if WORKER not in os.environ or own or not LOST_PEER.search(message_of(failure)):
+        return failure
+    until = time.time() + BLAME_SECONDS
+    try:
+        while time.time() < until and not os.path.exists(FAILED):
+            time.sleep(0.05)
+    except StopRequest as stop:
+        return stop
+    return failure
+
+
+def claim_failure(failure, code):
+    """Whether this worker is the first of its host that failed."""
+    if isinstance(failure, StopRequest):
+        return False
+    try:
+        with open(FAILED, "x", encoding="utf-8") as file:
+            json.dump({"code": code}, file)
+    except FileExistsError:
+        return False
+    return True
+
+
+# MPI between hosts. Open MPI starts its daemons by a remote shell. Ours needs no sshd, no keys and
+# no root: each host listens, and does what a request says that is signed with the job's own spec.
+
+
+def run_mpi(kind, job, count, where):
+    """Run mpirun on the lead host, and let it start what it needs on the others."""
+    import threading
+
+    environment = worker_environment(kind, job)
+    if len(job.hosts) == 1:
+        return run_launcher(kind, mpi_command(kind, job, count, where), environment)
+    over = threading.Event()
+    started = []
+    listen(job, where, lambda request: obey(request, environment, started, over))
+    if job.is_lead:
+        code = 1
+        try:
+            code = run_launcher(kind, mpi_command(kind, job, count, where), environment)
+        finally:
+            failures = [ask(job, where, host, {"end": code}) for host in job.hosts[1:]]
+        for failure in filter(None, failures):
+            if not os.path.exists(FAILED):
+                write_failure(failure["text"].encode("utf-8"), keep_first=False)
+                with open(FAILED, "w", encoding="utf-8") as file:
+                    json.dump({"code": failure["code"]}, file)
+        return code
+    try:
+        while not over.wait(1):
+            pass
+    except StopRequest:
+        stop_workers(lambda: bool(running_workers()), lambda: None)
+        raise
+    return 1 if os.path.exists(FAILED) else 0
+
+
+def obey(request, environment, started, over):
+    """Do what the lead host asks for."""
+    import subprocess
+
+    if "command" in request:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", request["command"]],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process.wait()
+    over.set()
+    try:
+        with open(FAILED, encoding="utf-8") as file:
+            code = json.load(file)["code"]
+        with open(os.path.join(OPT_ML, "output", "failure"), encoding="utf-8") as file:
+            return {"code": code, "text": file.read()}
+    except (OSError, ValueError):
+        return None
+
+
+def agent_place(job, host):
+    """Address and port where a host listens."""
+    return address_of(host), job.master_port + 1 + job.hosts.index(host)
+
+
+def signature(where, nonce, text):
+    """A keyed hash of a request: whoever can read the job's spec may give the job orders."""
+    import hmac
+
+    with open(where, "rb") as file:
+        return hmac.new(file.read(), (nonce + text).encode("utf-8"), "sha256").hexdigest()
+
+
+def listen(job, where, answer):
+    """Take requests from now on, each in a thread."""
+    import hmac
+    import socket
+    import threading
+
+    def serve(connection):
+        with connection, connection.makefile("rw", encoding="utf-8") as stream:
+            nonce = os.urandom(16).hex()
+            stream.write(nonce + "\n")
+            stream.flush()
+            signed, _, text = stream.readline().rstrip("\n").partition(" ")
+            if hmac.compare_digest(signed.encode(), signature(where, nonce, text).encode()):
+                stream.write(json.dumps(answer(json.loads(text))) + "\n")
+            else:
+                note("a request from elsewhere was turned away")
+
+    def accept():
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=serve, args=[connection], daemon=True).start()
+
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(agent_place(job, job.current_host))
+    except OSError as error:
+        msg = f"{job.current_host} cannot listen for the other hosts: {error}"
+        raise PlatformError(msg) from error
+    listener.listen(16)
+    threading.Thread(target=accept, daemon=True).start()
+
+
+def ask(job, where, host, request):
+    """Send a request to a host, and return its answer; None where it went away."""
+    text = json.dumps(request)
+    try:
+        with connected(agent_place(job, host)) as stream:
+            nonce = stream.readline().rstrip("\n")
+            stream.write("{} {}\n".format(signature(where, nonce, text), text))
+            stream.flush()
+            return json.loads(stream.readline())
+    except (OSError, ValueError):
+        return None
+
+
+def connected(place):
+    """A stream to a host, which may not be up yet."""
+    import socket
+    import time
+
+    until = time.time() + CONNECT_SECONDS
+    while True:
+        try:
+            connection = socket.create_connection(place)
+        except OSError:
+            if time.time() > until or STATE["stopping"]:
+                raise
+            time.sleep(0.2)
+        else:
+            with connection:
+                return connection.makefile("rw", encoding="utf-8")
+
+
+def run_remotely(arguments):
+    """What mpirun calls in place of ssh: `--cdao-agent <spec> <host> <command>...`."""
+    where, address, command = arguments[1], arguments[2], arguments[3:]
+    job = Job(read_spec(where))
+    host = next(name for name in job.hosts if address in (name, address_of(name)))
+    code = ask(job, where, host, {"command": " ".join(command)})
+    return 255 if code is None else code
+
+
+# ------------------------------------------------------------------------------ flytekit's runtime
+
+TRACE_FRAME = re.compile(r'File "(.*?)", line (\d+), in (\S+)\n\s+(.*)')
+
+
+def run_flytekit(call, job):
+    """Let the image's own flytekit run the function: no stand-ins, flytekit's own files."""
+    import shutil
+    import subprocess
+
+    command = flytekit_command(call["args"], job)
+    if shutil.which(command[0]) is None:
+        msg = (
+            f"runtime='flytekit' needs flytekit in the image, and there is no {command[0]!r} on its"
+            " PATH: install flytekit there, or leave runtime out"
+        )
+        raise UserError(msg)
+    scratch = scratch_directory()
+    environment = dict(os.environ, **call["environment"])
+    # It ends well even where the function failed, unless it is told otherwise; and what it says of
+    # an error is in a file of its temporary folder.
+    environment.update(FLYTE_FAIL_ON_ERROR="true", TMPDIR=scratch, CDAO_RUNNER=HERE)
+    environment.setdefault("FLYTE_SDK_LOGGING_FORMAT", "plain")  # people read this log
+    process = subprocess.Popen(command, env=environment)
+    try:
+        code = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    failure = flytekit_failure(scratch, code)
+    if failure is not None:
+        raise failure
+
+
+def flytekit_command(arguments, job):
+    """The command of this host. All hosts run the function; only the lead's outputs are Flyte's."""
+    command = list(arguments)
+    if not job.is_lead and "--output-prefix" in command:
+        place = command.index("--output-prefix") + 1
+        command[place] = "{}/hosts/{}".format(command[place].rstrip("/"), job.current_host)
+    return command
+
+
+def flytekit_failure(scratch, code):
+    """What went wrong, by the error file that flytekit wrote before it uploaded it; or None."""
+    import glob
+
+    found = glob.glob(os.path.join(scratch, "**", "engine_dir", "error.pb"), recursive=True)
+    if found:
+        with open(max(found, key=os.path.getmtime), "rb") as file:
+            return told_by_flytekit(file.read(), code or 1)
+    if not code:
+        return None
+    code = code if code > 0 else 128 - code
+    why = f"it ended with exit code {code} and without an error of the function's; see the log"
+    return FlytekitFailed("pyflyte-execute", why, "RECOVERABLE", code)
+
+
+def told_by_flytekit(content, code):
+    """The failure that an error.pb holds: flyteidl's `core/errors.proto`."""
+    try:
+        fields = protobuf_fields(protobuf_fields(content)[1])
+        text = fields[2].decode("utf-8")
+    except (LookupError, ValueError, AttributeError):
+        why = "it wrote an error file that cannot be read; see the log"
+        return FlytekitFailed("pyflyte-execute", why, "USER", code)
+    trace, _, message = text.rpartition("\nMessage:\n")
+    title, _, why = " ".join(message.split()).partition(": ")
+    frames = [
+        f"  {os.path.basename(path)}:{line} in {name}: {source}"
+        for path, line, name, source in TRACE_FRAME.findall(trace)
+        if not re.search(r"[/\\](flytekit|cdao_sdk|site-packages)[/\\]", path)
+    ]
+    recoverable, system = fields.get(3) == 1, fields.get(4) == 2
+    tag = ("SYSTEM" if system else "RECOVERABLE") if recoverable else "USER"
+    return FlytekitFailed(title, why, tag, code, frames[:-4:-1])
+
+
+def protobuf_fields(content):
+    """A protobuf message's fields by number: bytes or integers.
+
+    Raises:
+        ValueError, IndexError: It is no message.
+    """
+    fields, position = {}, 0
+    while position < len(content):
+        key, position = varint(content, position)
+        if key & 7 == 0:
+            fields[key >> 3], position = varint(content, position)
+        elif key & 7 == 2:
+            size, position = varint(content, position)
+            fields[key >> 3] = content[position : position + size]
+            position += size
+        else:
+            msg = f"wire type {key & 7}"
+            raise ValueError(msg)
+    return fields
+
+
+def varint(content, position):
+    """A number of seven bits a byte, and the position after it."""
+    value = shift = 0
+    while True:
+        byte = content[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if not byte & 0x80:
+            return value, position
 
 
 # --------------------------------------------------------------------------------- model packing
@@ -2415,8 +3224,15 @@ def run(arguments):
     for path in filter(None, (job.model_dir, job.output_dir, job.checkpoint_dir)):
         os.makedirs(path, exist_ok=True)
     export_environment(job)
-    add_code(spec["code"])
     os.environ["CDAO_SPEC"] = where
+    export_secrets(job.secret_references, bool(spec.get("flytekit")))
+    if spec.get("flytekit"):
+        run_flytekit(spec["flytekit"], job)
+        return
+    if spec.get("distribution") and WORKER not in os.environ:
+        launch(spec["distribution"], job, where)
+        return
+    add_code(spec["code"])
     os.environ["CDAO_CODE"] = os.pathsep.join(CODE_DIRS)
     install_stand_ins()
     function = find_function(spec["entry"])
@@ -2433,13 +3249,17 @@ def main():
     if hasattr(sys.stdout, "reconfigure"):  # Python 3.7
         sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen while the job runs
     arguments, sys.argv[1:] = sys.argv[1:], []
+    if arguments[:1] == [AGENT]:
+        sys.exit(run_remotely(arguments))
     try:
         handle_stop()
+        sign_on()
         run(arguments)
         code = 0
     except BaseException as failure:  # noqa: BLE001  all of them end the job, and are told
-        code = report(failure)
+        code = report(blamed(failure))
         withdraw_result()
+    sign_off()
     leave(code)
 
 

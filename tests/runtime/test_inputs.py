@@ -340,6 +340,61 @@ def test_files_and_directories_are_local_paths(container: Container) -> None:
     }
 
 
+def test_files_inside_a_structure_are_local_paths(library_container: Container) -> None:
+    library_container.write("input/data/data/raw.csv", "a\n1\n")
+    file = {"file": f"{DATA}/raw.csv", "uri": "s3://b/raw.csv"}
+    frame = {"dataframe": DATA, "format": "csv", "uri": "s3://b"}
+    mapping = {"file": file, "frame": frame, "raw": {"bytes": "AP8="}}
+    done = library_container.run(
+        """
+        from dataclasses import dataclass
+        import pandas as pd
+        from flytekit import StructuredDataset
+        from flytekit.types.file import FlyteFile
+        from pydantic import BaseModel
+
+        @dataclass
+        class Record:
+            file: FlyteFile
+            frame: StructuredDataset
+            raw: bytes
+
+        class Model(BaseModel):
+            file: FlyteFile
+            frame: StructuredDataset
+            raw: bytes
+
+        def read(made):
+            assert made.raw == b"\\x00\\xff", made.raw
+            frame = made.frame.open(pd.DataFrame).all()
+            return open(made.file).read(), frame["a"].tolist()
+
+        def step(record: Record, model: Model, loose: dict) -> list:
+            assert open(loose["file"]).read() == "a\\n1\\n"
+            return [read(record), read(model)]
+    """,
+        inputs={name: {"map": mapping} for name in ("record", "model", "loose")},
+    )
+    assert done.value == [["a\n1\n", [1]]] * 2
+
+
+def test_a_pydantic_model_says_which_of_its_files_is_none(library_container: Container) -> None:
+    done = library_container.run(
+        """
+        from flytekit.types.file import FlyteFile
+        from pydantic import BaseModel
+
+        class Model(BaseModel):
+            file: FlyteFile
+
+        def step(model: Model): pass
+    """,
+        inputs={"model": {"value": {"file": 3}}},
+    )
+    assert "InputError: input 'model': " in done.failure
+    assert "3 (int) does not fit FlyteFile" in done.failure
+
+
 def test_a_file_that_did_not_come_is_named(container: Container) -> None:
     container.write("input/data/data/raw.csv.bak", "older")
     done = container.run(

@@ -117,7 +117,8 @@ def test_data_frames_come_in(library_container: Container, format_name: str, sha
         inputs=dict.fromkeys("abcd", encoded),
         outputs=["rows", "same"],
     )
-    assert done.outputs == {"rows": {"value": ["x", "y"]}, "same": {"uri": "s3://b/frame"}}
+    same = {"uri": "s3://b/frame", "format": format_name}
+    assert done.outputs == {"rows": {"value": ["x", "y"]}, "same": same}
 
 
 def test_flytekits_own_csv_file_is_found(library_container: Container) -> None:
@@ -148,6 +149,33 @@ def test_data_frames_leave(library_container: Container) -> None:
     assert pd.read_parquet(done.result_dir / "files/o0")["a"].tolist() == [1, 2]
 
 
+def test_a_data_frame_is_of_the_columns_and_the_format_that_are_declared(
+    library_container: Container,
+) -> None:
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    folder = library_container.channels / "data"
+    folder.mkdir(parents=True)
+    frame.to_parquet(folder / "00000")
+    done = library_container.run(
+        """
+        from typing import Annotated
+        import pandas as pd
+        from flytekit import StructuredDataset, kwtypes
+
+        Narrow = Annotated[pd.DataFrame, kwtypes(b=str)]
+        Csv = Annotated[StructuredDataset, "csv", kwtypes(b=str)]
+
+        def step(narrow: Narrow, lazy: Annotated[StructuredDataset, kwtypes(a=int)]) -> Csv:
+            assert list(narrow.columns) == ["b"]
+            assert list(lazy.open(pd.DataFrame).all().columns) == ["a"]
+            return StructuredDataset(dataframe=narrow)
+    """,
+        inputs={key: {"dataframe": DATA, "format": "parquet"} for key in ("narrow", "lazy")},
+    )
+    assert done.outputs == {"o0": {"dataframe": "files/o0", "format": "csv"}}
+    assert (done.result_dir / "files/o0/.csv").read_text() == "b\nx\ny\n"
+
+
 def test_without_a_parquet_writer_data_frames_leave_as_csv(library_container: Container) -> None:
     done = library_container.run("""
         import importlib.util, sys
@@ -162,7 +190,7 @@ def test_without_a_parquet_writer_data_frames_leave_as_csv(library_container: Co
         def step() -> pd.DataFrame: return pd.DataFrame({"a": [1, 2]})
     """)
     assert done.outputs == {"o0": {"dataframe": "files/o0", "format": "csv"}}
-    assert (done.result_dir / "files/o0/00000.csv").read_text() == "a\n1\n2\n"
+    assert (done.result_dir / "files/o0/.csv").read_text() == "a\n1\n2\n"
 
 
 def test_a_data_frame_that_cannot_be_written_is_named(library_container: Container) -> None:

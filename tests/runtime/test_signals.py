@@ -160,3 +160,45 @@ def test_as_process_1(container: Container) -> None:
     process.communicate(timeout=30)
     assert process.returncode == 143
     assert "[cdao:INTERRUPTED]" in (container.root / "output" / "failure").read_text()
+
+
+def test_a_body_that_asks_is_left_to_end_by_itself(container: Container) -> None:
+    process = start(
+        container,
+        PRELUDE
+        + """
+        def step() -> int:
+            job = current_job()
+            assert not job.should_stop
+            started()
+            while not job.should_stop:
+                time.sleep(0.01)
+            with open(os.path.join(job.checkpoint_dir, "saved"), "w") as file:
+                file.write("epoch 3")
+            return 1
+    """,
+    )
+    code, stderr = finish(process)
+    assert code == 143
+    assert (container.root / "checkpoints" / "saved").read_text() == "epoch 3"
+    assert not (container.result_dir / "outputs.json").exists()
+    assert "[cdao:INTERRUPTED]" in stderr
+
+
+def test_the_bodys_own_handler_is_called(library_container: Container) -> None:
+    process = start(
+        library_container,
+        PRELUDE
+        + """
+        import signal
+        def step() -> int:
+            asked = []
+            signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+            started()
+            while not asked:
+                time.sleep(0.01)
+            return 1
+    """,
+    )
+    assert finish(process)[0] == 0
+    assert (library_container.result_dir / "outputs.json").exists()

@@ -178,7 +178,7 @@ def test_what_is_not_there_says_so_once_the_body_runs(container: Container) -> N
             lambda: flytekit.Deck("title"),
             lambda: task(cache=True),
             lambda: __import__("flytekit.clients.raw").clients.raw.Client(),
-            lambda: flytekit.current_context().secrets,
+            lambda: flytekit.current_context().decks,
         ]
 
         @task
