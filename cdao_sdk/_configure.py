@@ -28,6 +28,7 @@ class OtherSettings(TypedDict, total=False):
     endpoint_url: str | None
     state_dir: str | Path
     local_concurrency: int
+    local_faults: str | None
     poll_interval_seconds: float
     ui: Literal["auto", "widget", "html", "rich", "plain"]
     tags: Mapping[str, str]

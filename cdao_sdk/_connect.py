@@ -9,6 +9,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from cdao_sdk.errors import ConfigurationError
 from cdao_sdk.flyte.services import services_for
 
 if TYPE_CHECKING:
@@ -30,13 +31,21 @@ class _EmbeddedServers:
 
     def url(self, settings: Settings) -> str:
         """Its URL; it is started at the first call, and closes itself with the process."""
+        from cdao_sdk.local.faults import FaultsRefused
         from cdao_sdk.local.server import LocalSageMaker
 
         with self._lock:
             server = self._servers.get(settings.state_path)
             if server is None:
-                server = LocalSageMaker(settings.state_path, concurrency=settings.jobs_at_once)
-                server.start()
+                try:
+                    server = LocalSageMaker(
+                        settings.state_path,
+                        concurrency=settings.jobs_at_once,
+                        faults=settings.local_faults,
+                    ).start()
+                except FaultsRefused as error:
+                    msg = "The embedded SageMaker's faults (local_faults, faults.json)"
+                    raise ConfigurationError(msg, problems=error.problems) from error
                 _spare_from_proxies("127.0.0.1")
                 self._servers[settings.state_path] = server
             return server.url

@@ -132,6 +132,10 @@ class Settings(BaseSettings):
     local_concurrency: int = Field(
         default=0, ge=0, le=256, description="Jobs at once on the embedded SageMaker; 0: by cores."
     )
+    local_faults: str | None = Field(
+        default=None,
+        description="Faults that the embedded SageMaker shows: JSON, or a file with it.",
+    )
     poll_interval_seconds: float = Field(
         default=5.0, gt=0, le=600, description="Seconds between two looks at jobs on AWS."
     )

@@ -12,6 +12,7 @@ import click
 import rich_click
 
 from cdao_sdk.cli.exit_codes import ExitCode
+from cdao_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cdao_sdk.cli.local_server import LocalServer, RunningServer
@@ -39,22 +40,28 @@ def local() -> None:
 
 @local.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
+@click.option("--faults", help="Faults to show: JSON, or a file with it. Default: the setting.")
 @_state_dir
-def start(port: int, state_dir: Path | None) -> None:
+def start(port: int, state_dir: Path | None, faults: str | None) -> None:
     """Start the server in the background.
 
     \b
-    Prints the environment to export; a second start prints it again.
+    Prints the environment to export; a second start prints it again, and puts the faults that it
+    is given in force.
     \b
     Examples:
       eval "$(cdao local start)"
       cdao local start --port 9911 --state-dir ./aws
+      cdao local start --faults '{"rules": [{"fault": "throttling", "first": 2}]}'
     """
     server = _server(state_dir)
+    plan = _plan(faults)
     running = server.running()
     is_new = running is None
     if running is None:
-        running = server.start(port)
+        running = server.start(port, plan)
+    elif plan:
+        server.put_faults(running, plan)
     for name, value in _environment(server, running).items():
         click.echo(f"export {name}={shlex.quote(value)}")
     word = "started" if is_new else "is running already"
@@ -110,6 +117,22 @@ def stop(state_dir: Path | None) -> None:
     server = _server(state_dir)
     stopped = server.stop()
     click.echo(f"stopped {stopped.url} (process {stopped.pid})" if stopped else "not running")
+
+
+def _plan(faults: str | None) -> str | None:
+    """The document of faults that is given, or else set; checked."""
+    from cdao_sdk.settings import holder
+
+    source = faults or holder.gather({}).settings.local_faults
+    if source is None:
+        return None
+    from cdao_sdk.local.faults import FaultsRefused, plan_text
+
+    try:
+        return plan_text(source)
+    except FaultsRefused as error:
+        msg = "The faults for the local SageMaker are not valid."
+        raise ConfigurationError(msg, problems=error.problems) from error
 
 
 def _server(state_dir: Path | None) -> LocalServer:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from cdao_sdk.errors import CdaoError
 
@@ -75,11 +75,12 @@ class LocalServer:
             time.sleep(_PAUSE_SECONDS)
         return None
 
-    def start(self, port: int = 0) -> RunningServer:
+    def start(self, port: int = 0, faults: str | None = None) -> RunningServer:
         """Start it and wait until it answers.
 
         Args:
             port: 0 takes a free one.
+            faults: Faults that its clients meet, as JSON; None: those of the state directory.
 
         Raises:
             CdaoError: It ended at once, or does not answer.
@@ -88,11 +89,17 @@ class LocalServer:
         with self._claimed() as lock:
             if lock is not None:
                 self._facts.unlink(missing_ok=True)
-                self._wait_for(self._spawn(port, lock))
+                self._wait_for(self._spawn(port, lock, faults))
         server = self.running()
         if server is None:
             raise self._failed()
         return server
+
+    def put_faults(self, server: RunningServer, faults: str) -> None:
+        """Let the clients of a running server meet other faults, given as valid JSON."""
+        url = f"{server.url}/_cdao/faults"
+        with urlopen(Request(url, faults.encode(), method="PUT"), timeout=5):  # noqa: S310 # our own http URL
+            pass
 
     def stop(self) -> RunningServer | None:
         """End it and wait for its end; None if it did not run."""
@@ -110,9 +117,10 @@ class LocalServer:
         self._facts.unlink(missing_ok=True)
         return server
 
-    def _spawn(self, port: int, lock: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, port: int, lock: int, faults: str | None) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "cdao_sdk.local", "--state-dir", str(self.state_dir)]
         command += ["--port", str(port), "--ready-file", str(self._facts)]
+        command += ["--faults", faults] if faults else []
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 command,

@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", default=0, type=int, help="0 takes a free one")
     parser.add_argument("--concurrency", type=int, help="jobs at once (default: the CPUs)")
+    parser.add_argument("--faults", help="faults that clients meet: JSON, or a file with it")
     parser.add_argument("--ready-file", type=Path, help="gets url and pid as JSON, once it answers")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -27,7 +28,11 @@ def main(arguments: list[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: ended.set())
     server = LocalSageMaker(
-        options.state_dir, options.host, options.port, concurrency=options.concurrency
+        options.state_dir,
+        options.host,
+        options.port,
+        concurrency=options.concurrency,
+        faults=options.faults,
     )
     with server:
         logging.getLogger(__name__).info("the embedded SageMaker answers at %s", server.url)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from cdao_sdk.local.faults import Rule
     from cdao_sdk.local.log_streams import Event
 
     Request = Mapping[str, Any]
@@ -42,7 +43,7 @@ class CloudWatchLogs:
             "FilterLogEvents": self._filter_log_events,
         }
 
-    def answer(self, operation: str, body: bytes, region: str) -> Answer:
+    def answer(self, operation: str, body: bytes, region: str, _own: Rule | None = None) -> Answer:
         """Answer one call.
 
         Raises:

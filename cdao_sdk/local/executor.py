@@ -38,9 +38,13 @@ class Executor:
     Args:
         objects: the S3 that jobs read from and write to.
         processes: where their processes are started.
+        sync_seconds: how often changed checkpoints and `Continuous` outputs are uploaded.
     """
 
-    def __init__(self, objects: ObjectStore, processes: Processes) -> None:
+    def __init__(
+        self, objects: ObjectStore, processes: Processes, *, sync_seconds: float = 1.0
+    ) -> None:
+        self._sync_seconds = sync_seconds
         self._objects = objects
         self._processes = processes
         self._leftovers: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
@@ -77,7 +81,9 @@ class Executor:
             stop: set to end the job early.
             log: where its hosts print to.
         """
-        context = Context(job, self._objects, self._processes, report, stop, log)
+        context = Context(
+            job, self._objects, self._processes, report, stop, log, self._sync_seconds
+        )
         try:
             return _RUNNERS[job.kind](context)
         except JobStopped:

@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, cast
 
-from cheroot.wsgi import Server
+from cheroot.wsgi import Gateway_10, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _logger = logging.getLogger(__name__)
+
+DROP = "cdao.drop"
+"""Key of the WSGI environment: a function that ends the client's connection."""
 
 _THREADS = 16
 _BACKLOG = 128
@@ -53,6 +56,17 @@ class _Bound(Protocol):
     bind_addr: tuple[str, int]
 
 
+class _Connection(Protocol):
+    socket: socket.socket
+
+
+class _Request(Protocol):
+    """What of cheroot's request has no type."""
+
+    conn: _Connection
+    close_connection: bool
+
+
 class _Server(Server):
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
@@ -63,6 +77,20 @@ class _Server(Server):
             socket_.close()
             raise
         return socket_
+
+
+class _Gateway(Gateway_10):
+    def get_environ(self) -> WSGIEnvironment:
+        """WSGI's own, and how to end the client's connection without an answer."""
+        environ = cast("WSGIEnvironment", super().get_environ())  # pyright: ignore[reportUnknownMemberType] # cheroot types nothing of it
+        environ[DROP] = self._drop
+        return environ
+
+    def _drop(self) -> None:
+        request = cast("_Request", self.req)
+        request.close_connection = True
+        with contextlib.suppress(OSError):  # the client was quicker
+            request.conn.socket.shutdown(socket.SHUT_RDWR)
 
 
 class HttpServer:
@@ -82,6 +110,7 @@ class HttpServer:
             shutdown_timeout=1,
             server_name="cdao-local",
         )
+        self._server.gateway = _Gateway
         self._server.keep_alive_conn_limit = _KEPT_CONNECTIONS
         self._server.error_log = _log
         self._application = threading.Event()

@@ -1,6 +1,7 @@
 """An index of all jobs of one kind, for listings; it follows what other servers do.
 
-Finished jobs are read once. Looked at again are the folder, when it has changed, and live jobs.
+Finished jobs are read once, or taken from the index file that an earlier server left. Looked at
+again are the folder, when it has changed, and live jobs.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cdao_sdk.local.index_files import Entry, IndexFile, stamp_of
 from cdao_sdk.local.records import RECORD
 from cdao_sdk.local.transitions import TERMINAL, status_of
 
@@ -18,23 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from cdao_sdk.local.index_files import Stamp
     from cdao_sdk.local.job_kinds import JobKind
     from cdao_sdk.local.records import Record, Records
 
 # File systems stamp times in ticks of some milliseconds: what changed just now may change again
 # without a new time.
 _TICK_NS = 50_000_000
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One job of the index; `summary` is its entry in a list."""
-
-    name: str
-    status: str
-    created: float
-    modified: float
-    summary: Mapping[str, Any]
+# So many finished jobs that the index file lacks are worth writing it anew.
+_WORTH_WRITING = 100
 
 
 class JobIndex:
@@ -46,8 +39,11 @@ class JobIndex:
         self._folder: Path = records.root / kind.kind
         self._refreshing = threading.Lock()
         self._entries: dict[str, Entry] = {}
-        self._live: dict[str, tuple[Record, tuple[int, int]]] = {}
+        self._live: dict[str, tuple[Record, Stamp]] = {}
+        self._finished: dict[str, Stamp] = {}
         self._scanned: int | None = None
+        self._file = IndexFile(records.root, kind)
+        self._unwritten = 0
 
     def entries(self) -> list[Entry]:
         """All jobs as they are now, in no order."""
@@ -57,6 +53,21 @@ class JobIndex:
                 if self._stamp(name) != stamp or not self._records.is_owner_alive(record):
                     self._read(name)
             return list(self._entries.values())
+
+    def write(self) -> None:
+        """Leave the finished jobs for the next server that starts, where that is worth it."""
+        with self._refreshing:
+            if self._unwritten < _WORTH_WRITING:
+                return
+            self._unwritten = 0
+            finished = [(stamp, self._entries[name]) for name, stamp in self._finished.items()]
+        self._file.write(finished)
+
+    def live_requests(self) -> list[Mapping[str, Any]]:
+        """The Create… requests of the jobs that have not ended."""
+        self.entries()
+        with self._refreshing:
+            return [record.request for record, _stamp in self._live.values()]
 
     def _scan(self) -> None:
         try:
@@ -69,8 +80,9 @@ class JobIndex:
         with os.scandir(self._folder) as found:
             names = {entry.name for entry in found if not entry.name.startswith(".")}
         for name in self._entries.keys() - names:
-            del self._entries[name]
-            self._live.pop(name, None)
+            self._forget(name)
+        if not self._entries:
+            self._take_over(names)
         for name in names - self._entries.keys():
             self._read(name)
         self._scanned = changed if settled else None
@@ -79,8 +91,7 @@ class JobIndex:
         stamp = self._stamp(name)
         record = self._records.get(self._kind, name)
         if record is None:
-            self._entries.pop(name, None)
-            self._live.pop(name, None)
+            self._forget(name)
             return
         describe = record.describe
         self._entries[name] = Entry(
@@ -88,18 +99,29 @@ class JobIndex:
             status=status_of(self._kind, describe),
             created=describe["CreationTime"],
             modified=describe["LastModifiedTime"],
-            summary={
-                member: describe[member] for member in self._kind.summary if member in describe
-            },
+            values=[describe.get(member) for member in self._kind.summary],
         )
         if self._entries[name].status in TERMINAL:
             self._live.pop(name, None)
+            self._finished[name] = stamp
+            self._unwritten += 1
         else:
             self._live[name] = record, stamp
 
-    def _stamp(self, name: str) -> tuple[int, int]:
+    def _take_over(self, names: set[str]) -> None:
+        """What an earlier server wrote down, where its record is still the same."""
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            status = (self._folder / name / RECORD).stat()
-        except FileNotFoundError:
-            return 0, 0
-        return status.st_mtime_ns, status.st_ino
+            for name, (stamp, entry) in self._file.read().items():
+                if name in names and stamp_of(f"{name}/{RECORD}", folder) == stamp:
+                    self._entries[name] = entry
+                    self._finished[name] = stamp
+        finally:
+            os.close(folder)
+
+    def _forget(self, name: str) -> None:
+        for kept in (self._entries, self._live, self._finished):
+            kept.pop(name, None)
+
+    def _stamp(self, name: str) -> Stamp:
+        return stamp_of(self._folder / name / RECORD)

@@ -28,6 +28,7 @@ class JobKind:
         list_order: SortOrder where the request names none.
         defaults: What Describe says where the request says nothing.
         has_secondary_status: Whether Describe tells the phases of a job.
+        resources: The way to the member with its instances.
         inputs: The member with the S3 inputs whose absence refuses the request.
         has_channels: Whether that member is a list of channels.
     """
@@ -39,6 +40,7 @@ class JobKind:
     summary: tuple[str, ...]
     list_order: Order
     defaults: Mapping[str, object]
+    resources: tuple[str, ...]
     has_secondary_status: bool = False
     inputs: str | None = None
     has_channels: bool = False
@@ -108,6 +110,7 @@ JOB_KINDS: tuple[JobKind, ...] = (
             "EnableInterContainerTrafficEncryption": False,
             "EnableManagedSpotTraining": False,
         },
+        resources=("ResourceConfig",),
         has_secondary_status=True,
         inputs="InputDataConfig",
         has_channels=True,
@@ -123,6 +126,7 @@ JOB_KINDS: tuple[JobKind, ...] = (
         ),
         list_order="Ascending",
         defaults={"StoppingCondition": _ONE_DAY},
+        resources=("ProcessingResources", "ClusterConfig"),
     ),
     JobKind(
         kind="transform",
@@ -135,6 +139,7 @@ JOB_KINDS: tuple[JobKind, ...] = (
         ),
         list_order="Descending",
         defaults={},
+        resources=("TransformResources",),
         inputs="TransformInput",
     ),
 )

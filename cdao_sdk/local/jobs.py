@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
@@ -25,6 +25,8 @@ class JobRun:
         directory: The job's own folder in the state directory; scratch goes to `directory/"work"`.
         endpoint_url: This server, for the job's AWS_ENDPOINT_URL.
         region: The region that the job was created in.
+        interrupt: Set when its spot instances are reclaimed. The executor clears it when it has
+            seen it, ends the hosts by SIGTERM, reports `Interrupted`, and starts them again.
     """
 
     kind: Kind
@@ -33,6 +35,7 @@ class JobRun:
     directory: Path
     endpoint_url: str
     region: str
+    interrupt: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

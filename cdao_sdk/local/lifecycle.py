@@ -1,7 +1,8 @@
 """Jobs from their creation to their end: a bounded number at once, the others in order behind them.
 
 Each worker thread runs one job at a time and writes its record at every change. One more thread
-looks, while there are jobs, for stops that other servers ask for.
+looks, while there are jobs, for stops that other servers ask for, and for what faults have in store
+for a job: a wait before its turn comes, an interruption.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cdao_sdk.local.errors import AwsError
+from cdao_sdk.local.job_fates import Fate
 from cdao_sdk.local.jobs import JobRun, Outcome
 from cdao_sdk.local.logs import LogFolder
 from cdao_sdk.local.records import Record
@@ -22,6 +24,7 @@ from cdao_sdk.local.transitions import TERMINAL, ended, reported, status_of, sto
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cdao_sdk.local.job_fates import Wait
     from cdao_sdk.local.job_kinds import JobKind
     from cdao_sdk.local.jobs import JobExecutor
     from cdao_sdk.local.records import Records
@@ -38,6 +41,11 @@ class _Job:
     kind: JobKind
     record: Record
     run: JobRun
+    waits: deque[Wait]
+    interruptions: deque[float]
+    outcome: Outcome | None = None
+    due: float = 0.0
+    interruption_due: float | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     changing: threading.Lock = field(default_factory=threading.Lock)
     is_saved: bool = True
@@ -59,6 +67,7 @@ class Lifecycle:
         self._watch = threading.Condition(self._lock)
         self._jobs: dict[tuple[str, str], _Job] = {}
         self._waiting: deque[_Job] = deque()
+        self._delayed: set[_Job] = set()
         self._idle = 0
         self._workers: list[threading.Thread] = []
         self._watcher: threading.Thread | None = None
@@ -72,8 +81,11 @@ class Lifecycle:
         describe: Mapping[str, Any],
         region: str,
         model: Mapping[str, Any] | None = None,
+        fate: Fate | None = None,
     ) -> None:
         """Create a job and let it run when its turn has come.
+
+        `fate` is what faults have in store for it.
 
         Raises:
             AwsError: ResourceInUse when its name is taken; ServiceUnavailable after the close.
@@ -94,16 +106,21 @@ class Lifecycle:
             endpoint_url=self._endpoint_url,
             region=region,
         )
-        job = _Job(kind, record, run)
+        fate = fate or Fate()
+        job = _Job(
+            kind, record, run, deque(fate.waits), deque(fate.interruptions), outcome=fate.outcome
+        )
         with self._lock:
             if self._is_closed:
                 msg = "The embedded SageMaker is being shut down"
                 raise AwsError(code="ServiceUnavailable", message=msg, status=503)
             self._records.create(kind, record)
             self._jobs[kind.kind, name] = job
-            self._waiting.append(job)
-            self._start_threads()
-            self._work.notify()
+            if job.waits or job.outcome:
+                self._delayed.add(job)
+                self._start_watcher()
+            else:
+                self._enqueue(job)
             if len(self._jobs) == 1:
                 self._watch.notify()
 
@@ -114,6 +131,15 @@ class Lifecycle:
         if job is None:
             return False
         self._stop(job)
+        return True
+
+    def interrupt(self, kind: JobKind, name: str) -> bool:
+        """Reclaim the spot instances of a job; False where no such job of this server runs."""
+        with self._lock:
+            job = self._jobs.get((kind.kind, name))
+        if job is None or not job.run.request.get("EnableManagedSpotTraining"):
+            return False
+        job.run.interrupt.set()
         return True
 
     def close(self) -> None:
@@ -133,9 +159,18 @@ class Lifecycle:
             jobs = list(self._jobs.values())
         return all(job.over.wait(max(deadline - time.monotonic(), 0)) for job in jobs)
 
-    def _start_threads(self) -> None:
+    def _enqueue(self, job: _Job) -> None:
+        """Its turn is the next that nobody has before it; the lock is held."""
+        self._waiting.append(job)
+        self._start_watcher()
+        self._start_worker()
+        self._work.notify()
+
+    def _start_watcher(self) -> None:
         if self._watcher is None:
             self._watcher = self._started(self._watch_jobs, "watch")
+
+    def _start_worker(self) -> None:
         if len(self._waiting) > self._idle and len(self._workers) < self._concurrency:
             self._workers.append(self._started(self._run_jobs, "job"))
 
@@ -185,12 +220,17 @@ class Lifecycle:
             describe = reported(job.kind, job.record.describe, secondary, message, now)
             job.is_saved = job.is_saved and describe is job.record.describe
             job.record = replace(job.record, describe=describe)
+        if secondary == "Training" and job.interruptions:
+            job.interruption_due = time.monotonic() + job.interruptions.popleft()
 
     def _stop(self, job: _Job) -> None:
         with self._lock:
             is_waiting = job in self._waiting
             if is_waiting:
                 self._waiting.remove(job)
+            elif job in self._delayed:
+                self._delayed.remove(job)
+                is_waiting = True
         with job.changing:
             self._save(job, stopping(job.kind, job.record.describe, _now()))
         job.stop.set()
@@ -234,6 +274,29 @@ class Lifecycle:
                     _logger.exception("a step could not be recorded", extra={"job": job.run})
                 if self._records.is_stop_requested(job.kind, job.run.name):
                     self._stop(job)
+                else:
+                    self._advance(job, time.monotonic())
+
+    def _advance(self, job: _Job, now: float) -> None:
+        """Let happen what is due."""
+        if job.interruption_due is not None and now >= job.interruption_due:
+            job.interruption_due = None
+            job.run.interrupt.set()
+        wait: Wait | None = None
+        with self._lock:
+            if job not in self._delayed or now < job.due:
+                return
+            if job.waits:
+                wait = job.waits.popleft()
+                job.due = now + wait.seconds
+            else:
+                self._delayed.remove(job)
+                if job.outcome is None:
+                    self._enqueue(job)
+        if wait:
+            self._report(job, wait.secondary_status, wait.message)
+        elif job.outcome:
+            self._end(job, job.outcome)
 
 
 def _now() -> float:

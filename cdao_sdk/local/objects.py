@@ -25,7 +25,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
 from cdao_sdk.local.errors import NoSuchBucket, NoSuchKey, PreconditionFailed, S3Error
-from cdao_sdk.local.incoming import Incoming
+from cdao_sdk.local.incoming import Incoming, remove_leftovers
 from cdao_sdk.local.key_names import escape, file_name, is_hashed, key_of
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class ObjectStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._replacing = threading.Lock()
+
+    def remove_leftovers(self) -> int:
+        """Remove bytes that were on their way in when a server was killed; returns how many."""
+        return sum(remove_leftovers(path) for path in self.root.glob("*/incoming"))
 
     # Buckets
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Response
@@ -58,14 +59,20 @@ def answer(request: Request, *, service: str, region: str) -> Response:
     body = request.get_data()
     if service in {"sts", ""} and b"Action=GetCallerIdentity" in body:
         return Response(_IDENTITY, content_type="text/xml")
+    if service == "iam" and b"Action=SimulatePrincipalPolicy" in body:
+        return Response(_allowed(body), content_type="text/xml")
     # What is not signed (AssumeRoleWithWebIdentity) is for STS.
     service = service or "sts"
     host = f"{_HOSTS.get(service, service)}.{region}.amazonaws.com"
     query = request.query_string.decode("latin-1")
     url = f"https://{host}{request.path}{'?' if query else ''}{query}"
-    answered = _moto(service)(
-        method=request.method, url=url, headers=dict(request.headers, Host=host), body=body
-    )
+    try:
+        answered = _moto(service)(
+            method=request.method, url=url, headers=dict(request.headers, Host=host), body=body
+        )
+    except NotImplementedError as error:
+        msg = f"The embedded AWS does not offer this call of {service!r}: {error}"
+        raise AwsError(code="UnsupportedOperation", message=msg) from error
     if answered is None or answered[2] == "Not yet implemented":
         msg = f"The embedded AWS has no service {service!r}."
         raise AwsError(code="UnsupportedOperation", message=msg)
@@ -87,6 +94,29 @@ def refusal(error: AwsError) -> Response:
         f"<Message>{escape(error.message)}</Message></Error></ErrorResponse>"
     )
     return Response(body, status=error.status, content_type="text/xml")
+
+
+def _allowed(body: bytes) -> str:
+    """SimulatePrincipalPolicy: nothing is checked here, so every action is allowed."""
+    given = parse_qs(body.decode("latin-1"))
+    actions, resources = (
+        [values[0] for name, values in given.items() if name.startswith(f"{word}.member.")]
+        for word in ("ActionNames", "ResourceArns")
+    )
+    results = "".join(
+        f"<member><EvalActionName>{escape(action)}</EvalActionName>"
+        f"<EvalResourceName>{escape(resource)}</EvalResourceName>"
+        "<EvalDecision>allowed</EvalDecision><MatchedStatements/><MissingContextValues/></member>"
+        for action in actions
+        for resource in resources or ["*"]
+    )
+    return (
+        '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+        f"<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated><EvaluationResults>{results}"
+        "</EvaluationResults></SimulatePrincipalPolicyResult>"
+        "<ResponseMetadata><RequestId>local</RequestId></ResponseMetadata>"
+        "</SimulatePrincipalPolicyResponse>"
+    )
 
 
 def _moto(service: str) -> _Moto:

@@ -15,7 +15,7 @@ from cdao_sdk.local.errors import ValidationFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from cdao_sdk.local.job_index import Entry
+    from cdao_sdk.local.index_files import Entry
     from cdao_sdk.local.job_kinds import Order
 
     SortKey = tuple[str | float, str]

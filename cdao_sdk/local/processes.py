@@ -43,6 +43,7 @@ class Command:
         directory: working directory, as the job sees it.
         opt_ml: folder to show at ``/opt/ml``, or None where that is not possible.
         inherited: file descriptors that the program finds at 3, 4, …
+        hosts_file: file to show at ``/etc/hosts``, where `opt_ml` can be shown.
     """
 
     arguments: Sequence[str]
@@ -50,6 +51,7 @@ class Command:
     directory: Path
     opt_ml: Path | None = None
     inherited: Sequence[int] = ()
+    hosts_file: Path | None = None
 
 
 class StopFlag(Protocol):
@@ -81,16 +83,22 @@ class ExitStatus:
 
 @dataclass(frozen=True)
 class GroupExit:
-    """How the hosts of a job ended, and whether by themselves."""
+    """How the hosts of a job ended, and whether by themselves.
+
+    Args:
+        statuses: one for each host.
+        cause: what ended them.
+        ended: the hosts' numbers in the order in which they ended.
+    """
 
     statuses: Sequence[ExitStatus]
     cause: Literal["exit", "stop", "timeout"]
+    ended: Sequence[int]
 
     @property
     def failed(self) -> int | None:
-        """Which host failed, first those that were not killed (with another one, perhaps)."""
-        bad = [number for number, status in enumerate(self.statuses) if status.code != 0]
-        return min(bad, key=lambda host: self.statuses[host].signal is not None, default=None)
+        """The host that failed first: the others are asked to end then, and may fail at that."""
+        return next((number for number in self.ended if self.statuses[number].code != 0), None)
 
 
 class Processes:
@@ -156,6 +164,7 @@ class Processes:
             "env": dict(command.environment),
             "cwd": str(command.directory),
             "opt_ml": None if command.opt_ml is None else str(command.opt_ml),
+            "hosts_file": None if command.hosts_file is None else str(command.hosts_file),
         }
         try:
             with self._lock:
@@ -249,6 +258,7 @@ class _Group:
 
     def __init__(self, grace_seconds: float, timeout_seconds: float | None) -> None:
         self._hosts: list[_Host] = []
+        self._ended: list[_Host] = []
         self._selector = selectors.DefaultSelector()
         self._grace_seconds = grace_seconds
         self._deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
@@ -273,7 +283,8 @@ class _Group:
                 continue
             linger_until = linger_until or now + _LINGER_SECONDS
             if now > linger_until or not any(host.reading for host in self._hosts):
-                return GroupExit(statuses, self._cause)
+                order = [self._hosts.index(host) for host in self._ended]
+                return GroupExit(statuses, self._cause, order)
 
     def _look_after(self, ended: list[ExitStatus], stop: StopFlag, now: float) -> None:
         if self._kill_at is not None:
@@ -306,6 +317,7 @@ class _Group:
     def _take_status(self, host: _Host) -> None:
         line = _read_line(host.control)
         self._selector.unregister(host.control)
+        self._ended.append(host)
         if not line:
             host.status = ExitStatus(137, error="the process that ran the job was killed")
             return

@@ -7,13 +7,18 @@ one has not answers UnsupportedOperation.
 from __future__ import annotations
 
 import json
+import threading
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from cdao_sdk.local import models as model_files
 from cdao_sdk.local.errors import AwsError, ValidationFailed
+from cdao_sdk.local.index_files import Entry
+from cdao_sdk.local.injection import Call
 from cdao_sdk.local.inputs import check_inputs
-from cdao_sdk.local.job_index import Entry, JobIndex
+from cdao_sdk.local.job_fates import check_quota, fate_of
+from cdao_sdk.local.job_index import JobIndex
 from cdao_sdk.local.job_kinds import JOB_KINDS, JobKind, kind_of_operation
 from cdao_sdk.local.pages import page
 from cdao_sdk.local.rules import broken_rules
@@ -23,8 +28,10 @@ from cdao_sdk.local.transitions import TERMINAL, created, status_of
 from cdao_sdk.local.validation import detected, violations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from cdao_sdk.local.faults import Rule
+    from cdao_sdk.local.injection import Injector
     from cdao_sdk.local.lifecycle import Lifecycle
     from cdao_sdk.local.models import Model, Models
     from cdao_sdk.local.objects import ObjectStore
@@ -34,6 +41,9 @@ if TYPE_CHECKING:
     Request = Mapping[str, Any]
     Answer = Mapping[str, Any]
 
+# How often finished jobs are written to the index files, for a server may be killed.
+_WRITE_SECONDS = 60.0
+_MODEL_SUMMARY = ("ModelName", "ModelArn", "CreationTime")
 _NOT_FOUND = "Requested resource not found."
 
 
@@ -48,15 +58,17 @@ class SageMaker:
         tags: TagStore,
         objects: ObjectStore,
         lifecycle: Lifecycle,
+        injector: Injector,
     ) -> None:
         self._records = records
         self._models = models
         self._tags = tags
         self._objects = objects
         self._lifecycle = lifecycle
+        self._injector = injector
+        self._quotas = threading.Lock()
         self._indexes = {kind.kind: JobIndex(kind, records) for kind in JOB_KINDS}
         self._job_calls: dict[str, Callable[[JobKind, Request, str], Answer]] = {
-            "Create": self._create_job,
             "Describe": self._describe_job,
             "List": self._list_jobs,
             "Stop": self._stop_job,
@@ -71,20 +83,31 @@ class SageMaker:
             "DeleteTags": self._delete_tags,
         }
 
-    def warm(self) -> None:
-        """Read what the first calls will need."""
-        sagemaker_model()
-        for index in self._indexes.values():
-            index.entries()
+    def keep_indexes(self, closing: threading.Event) -> None:
+        """Read what the first calls will need, and write it down for the next server to start.
 
-    def answer(self, operation: str, body: bytes, region: str) -> Answer:
-        """Answer one call.
+        Returns when `closing` is set, with all written.
+        """
+        sagemaker_model()
+        is_closing = False
+        while True:
+            for index in self._indexes.values():
+                index.entries()
+                index.write()
+            if is_closing:
+                return
+            is_closing = closing.wait(_WRITE_SECONDS)
+
+    def answer(self, operation: str, body: bytes, region: str, own: Rule | None = None) -> Answer:
+        """Answer one call; `own` is the fault that it brings along.
 
         Raises:
             AwsError: what the call is refused for.
         """
         job_call = kind_of_operation(operation)
-        is_offered = operation in self._calls or (job_call and job_call[0] in self._job_calls)
+        is_offered = operation in self._calls or (
+            job_call and (job_call[0] == "Create" or job_call[0] in self._job_calls)
+        )
         if not is_offered:
             raise _not_offered(operation)
         request = _parsed(body)
@@ -96,12 +119,14 @@ class SageMaker:
             raise ValidationFailed(broken[0] if len(broken) == 1 else detected(broken))
         if job_call:
             verb, kind = job_call
+            if verb == "Create":
+                return self._create_job(kind, request, region, own)
             return self._job_calls[verb](kind, request, region)
         return self._calls[operation](request, region)
 
     # Jobs
 
-    def _create_job(self, kind: JobKind, request: Request, region: str) -> Answer:
+    def _create_job(self, kind: JobKind, request: Request, region: str, own: Rule | None) -> Answer:
         model = self._models.get(request["ModelName"], region) if "ModelName" in request else None
         check_inputs(kind, request, self._objects, region)
         describe = created(
@@ -112,16 +137,23 @@ class SageMaker:
             now=round(time.time(), 3),
         )
         name = request[kind.name_member]
-        if self._records.get(kind, name) is None:
-            # Before the job can be seen: whoever finds it finds its tags.
-            self._tags.add((kind.resource, name), request.get("Tags", ()))
-        self._lifecycle.submit(
-            kind,
-            request,
-            describe=describe,
-            region=region,
-            model=model.request if model else None,
-        )
+        is_new = self._records.get(kind, name) is None
+        call = Call(operation=f"Create{kind.title}", name=name, own=own)
+        rules = self._injector.for_job(call) if is_new else []
+        # One after the other, for each counts those before it.
+        with self._quotas if rules else nullcontext():
+            check_quota(kind, request, rules, self._indexes[kind.kind].live_requests)
+            if is_new:
+                # Before the job can be seen: whoever finds it finds its tags.
+                self._tags.add((kind.resource, name), request.get("Tags", ()))
+            self._lifecycle.submit(
+                kind,
+                request,
+                describe=describe,
+                region=region,
+                model=model.request if model else None,
+                fate=fate_of(request, rules),
+            )
         return {kind.arn_member: describe[kind.arn_member]}
 
     def _describe_job(self, kind: JobKind, request: Request, _region: str) -> Answer:
@@ -129,7 +161,7 @@ class SageMaker:
 
     def _list_jobs(self, kind: JobKind, request: Request, _region: str) -> Answer:
         entries, token = page(self._indexes[kind.kind].entries(), request, order=kind.list_order)
-        return _page_of(f"{kind.title}Summaries", entries, token)
+        return _page_of(f"{kind.title}Summaries", kind.summary, entries, token)
 
     def _stop_job(self, kind: JobKind, request: Request, _region: str) -> Answer:
         name = request[kind.name_member]
@@ -178,12 +210,12 @@ class SageMaker:
                 status="",
                 created=model.created,
                 modified=model.created,
-                summary=_summary_of(model),
+                values=[*_summary_of(model).values()],
             )
             for model in self._models.list()
         ]
         shown, token = page(entries, request, order="Descending")
-        return _page_of("Models", shown, token)
+        return _page_of("Models", _MODEL_SUMMARY, shown, token)
 
     # Tags
 
@@ -211,11 +243,14 @@ class SageMaker:
 
 
 def _summary_of(model: Model) -> dict[str, Any]:
-    return {"ModelName": model.name, "ModelArn": model.arn, "CreationTime": model.created}
+    told = (model.name, model.arn, model.created)
+    return dict(zip(_MODEL_SUMMARY, told, strict=True))
 
 
-def _page_of(member: str, entries: list[Entry], token: str | None) -> Answer:
-    shown = {member: [entry.summary for entry in entries]}
+def _page_of(
+    member: str, members: Sequence[str], entries: list[Entry], token: str | None
+) -> Answer:
+    shown = {member: [entry.summary(members) for entry in entries]}
     return {**shown, "NextToken": token} if token else shown
 
 

@@ -53,6 +53,15 @@ def bind(directory: Path, mount_point: Path = MOUNT_POINT) -> None:
     _mount(directory, mount_point, _MS_BIND)
 
 
+def show_file(file: Path, place: Path) -> None:
+    """Show `file` in place of `place` to this process and its children; after `bind` only.
+
+    Raises:
+        OSError: there is no such place, or the kernel refused.
+    """
+    _mount(file, place, _MS_BIND)
+
+
 def _rehearse(mount_point: Path) -> str | None:
     read_end, write_end = os.pipe()
     child = os.fork()

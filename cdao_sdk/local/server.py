@@ -9,10 +9,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cdao_sdk.local.admin import Admin
 from cdao_sdk.local.application import DEFAULT_REGION, Application
 from cdao_sdk.local.cloudwatch import CloudWatchLogs
 from cdao_sdk.local.executor import Executor
+from cdao_sdk.local.faults import FaultPlan, parse_plan, plan_text
 from cdao_sdk.local.http_server import HttpServer, loopback_address
+from cdao_sdk.local.injection import Injector
 from cdao_sdk.local.lifecycle import Lifecycle
 from cdao_sdk.local.models import Models
 from cdao_sdk.local.objects import ObjectStore
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 # What a job gets to end by itself when the server closes.
 _CLOSING_SECONDS = 5.0
+FAULTS_FILE = "faults.json"
 
 
 def client_environment(url: str) -> dict[str, str]:
@@ -59,9 +63,13 @@ class LocalSageMaker:
         host: A loopback address: there is no authentication.
         port: 0 takes a free one.
         concurrency: Jobs that run at once; the further ones wait. Default: the CPUs, at least 2.
+        faults: Faults that its clients meet (`docs/local.md`): a JSON document, or the path of a
+            file with it. Default: what `faults.json` in the state directory holds at the start.
+        stop_grace_seconds: Between SIGTERM and SIGKILL of a job that is stopped or interrupted.
 
     Raises:
-        ValueError: `host` is not a loopback address, or `concurrency` is below 1.
+        ValueError: `host` is not a loopback address, `concurrency` is below 1,
+            `stop_grace_seconds` is negative, or `faults` is not valid.
     """
 
     def __init__(
@@ -70,13 +78,21 @@ class LocalSageMaker:
         host: str = "127.0.0.1",
         port: int = 0,
         concurrency: int | None = None,
+        faults: str | None = None,
+        *,
+        stop_grace_seconds: float = 120.0,
     ) -> None:
         self.state_dir = Path(state_dir).absolute()
         self.concurrency = max(os.cpu_count() or 2, 2) if concurrency is None else concurrency
         if self.concurrency < 1:
             msg = f"concurrency must be at least 1, not {concurrency!r}"
             raise ValueError(msg)
+        self.stop_grace_seconds = stop_grace_seconds
+        if stop_grace_seconds < 0:
+            msg = f"stop_grace_seconds must not be negative, not {stop_grace_seconds!r}"
+            raise ValueError(msg)
         self.address = loopback_address(host), port
+        self.faults = None if faults is None else parse_plan(plan_text(faults))
         self.objects = ObjectStore(self.state_dir / "s3")
         self._running: _Running | None = None
 
@@ -97,6 +113,7 @@ class LocalSageMaker:
 
         Raises:
             OSError: the port is taken.
+            ValueError: the state directory's faults are not valid.
         """
         if self._running is None:
             self._running = _Running(self)
@@ -132,6 +149,7 @@ class _Running:
     def __init__(self, settings: LocalSageMaker) -> None:
         root = settings.state_dir / "sagemaker"
         objects = settings.objects
+        plan = settings.faults or _kept_faults(settings.state_dir)
         # First, for it fails where the state directory cannot be written, and leaves nothing open.
         self._ownership = Ownership(root / "servers")
         try:
@@ -140,7 +158,7 @@ class _Running:
             self._ownership.close()
             raise
         self.url = self._http.url
-        self._processes = Processes()
+        self._processes = Processes(grace_seconds=settings.stop_grace_seconds)
         records = Records(root, self._ownership)
         self._executor = Executor(objects, self._processes)
         self._lifecycle = Lifecycle(
@@ -149,20 +167,31 @@ class _Running:
             concurrency=settings.concurrency,
             endpoint_url=self.url,
         )
+        injector = Injector(plan)
         sagemaker = SageMaker(
             records=records,
             models=Models(root / "models"),
             tags=TagStore(root / "tags"),
             objects=objects,
             lifecycle=self._lifecycle,
+            injector=injector,
         )
         application = Application(
             s3=S3Application(objects),
             targets={"SageMaker": sagemaker, "Logs_20140328": CloudWatchLogs(root)},
+            injector=injector,
+            own=Admin(injector, self._lifecycle),
         )
         self._http.serve(application)
         # Whoever asks first finds it read, or waits for what is left.
-        threading.Thread(target=sagemaker.warm, name="cdao-local-warm", daemon=True).start()
+        self._closing = threading.Event()
+        self._upkeep = threading.Thread(
+            target=_keep_up,
+            args=(sagemaker, objects, self._closing),
+            name="cdao-local-upkeep",
+            daemon=True,
+        )
+        self._upkeep.start()
 
     def close(self) -> None:
         self._lifecycle.close()
@@ -171,5 +200,22 @@ class _Running:
         if not self._lifecycle.wait(timeout_seconds=_CLOSING_SECONDS):
             _logger.warning("jobs of the embedded SageMaker did not end with it")
         self._http.stop()
+        self._closing.set()
+        self._upkeep.join(timeout=_CLOSING_SECONDS)
         self._executor.close()
         self._ownership.close()
+
+
+def _keep_up(sagemaker: SageMaker, objects: ObjectStore, closing: threading.Event) -> None:
+    try:
+        objects.remove_leftovers()
+    except OSError:
+        _logger.warning("leftovers of an earlier server could not be removed", exc_info=True)
+    sagemaker.keep_indexes(closing)
+
+
+def _kept_faults(state_dir: Path) -> FaultPlan:
+    try:
+        return parse_plan((state_dir / FAULTS_FILE).read_bytes())
+    except FileNotFoundError:
+        return FaultPlan()

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         env: dict[str, str]
         cwd: str
         opt_ml: str | None
+        hosts_file: str | None
 else:
     # By path: this interpreter has no site-packages, and importing the package would need them.
     _spec = importlib.util.spec_from_file_location(
@@ -59,6 +60,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _MAX_FDS = 253  # the kernel's SCM_MAX_FD
 _LINUX = sys.platform.startswith("linux")
 _FAREWELL_SECONDS = 5.0
+_HOSTS_FILE = Path("/etc/hosts")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -221,6 +223,8 @@ def _run_keeper(supervisor: Supervisor, request: Request, fds: list[int]) -> Non
         wakeup = Wakeup()
         if request["opt_ml"]:
             sandbox.bind(Path(request["opt_ml"]))
+            if request["hosts_file"] and _HOSTS_FILE.is_file():
+                sandbox.show_file(Path(request["hosts_file"]), _HOSTS_FILE)
         keeper = Keeper(control, _start(request, fds[1], fds[2:]))
         for fd in fds[1:]:
             os.close(fd)

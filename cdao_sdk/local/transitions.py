@@ -17,6 +17,7 @@ TERMINAL = {"Completed", "Failed", "Stopped"}
 # What a managed spot training is billed here, in place of AWS's spot price: a simulation.
 SPOT_BILLED_SHARE = 0.3
 _LONGEST_REASON = 1024
+_BEFORE_START = {"Pending", "Starting"}
 _CREATED = "Launching requested ML instances"
 _STOPPING = "Stopping the job"
 _ENDED = {"Completed": "{noun} completed", "Failed": "{noun} failed", "Stopped": "{noun} stopped"}
@@ -54,7 +55,7 @@ def reported(
     """The document in the phase that the executor reports; the second one starts the clock."""
     if status_of(kind, describe) != "InProgress":
         return describe
-    started = {} if secondary == "Starting" else {kind.start_member: now}
+    started = {} if secondary in _BEFORE_START else {kind.start_member: now}
     describe = {**started, **describe, "LastModifiedTime": now}
     return _moved(kind, describe, secondary, message, now)
 
@@ -91,7 +92,7 @@ def ended(kind: JobKind, describe: Describe, outcome: Outcome, now: float) -> De
 
 def _trained(describe: Describe, outcome: Outcome, now: float) -> dict[str, Any]:
     started = describe.get("TrainingStartTime")
-    seconds = math.ceil(now - started) if started else 0
+    seconds = math.ceil(now - started - _reclaimed_seconds(describe, now)) if started else 0
     spot = describe.get("EnableManagedSpotTraining")
     trained: dict[str, Any] = {
         "TrainingTimeInSeconds": seconds,
@@ -105,6 +106,18 @@ def _trained(describe: Describe, outcome: Outcome, now: float) -> dict[str, Any]
             for name, value in outcome.metrics.items()
         ]
     return trained
+
+
+def _reclaimed_seconds(describe: Describe, now: float) -> float:
+    """How long a spot training had no instances, after it had begun."""
+    steps: list[dict[str, Any]] = list(describe.get("SecondaryStatusTransitions", ()))
+    waits = [
+        (step["StartTime"], step.get("EndTime", now))
+        for step in steps
+        if step["Status"] in {"Interrupted", *_BEFORE_START}
+    ]
+    begun = describe.get("TrainingStartTime", now)
+    return sum(end - start for start, end in waits if start >= begun)
 
 
 def _moved(kind: JobKind, describe: Describe, secondary: str, message: str, now: float) -> Describe:

@@ -58,6 +58,29 @@ def test_a_second_start_prints_the_same(cdao: Cdao, state: str) -> None:
     assert "is running already" in second.stderr
 
 
+def test_faults_are_put_in_force_at_the_start_and_later(
+    cdao: Cdao, state: str, tmp_path: Path
+) -> None:
+    def rules() -> object:
+        with urlopen(f"{running(cdao, state)['url']}/_cdao/faults", timeout=5) as answer:  # noqa: S310 # our own http URL
+            return json.loads(answer.read())["plan"]["rules"]
+
+    first, later = '{"rules": [{"fault": "throttling"}]}', tmp_path / "faults.json"
+    later.write_text('{"rules": [{"fault": "quota", "limit": 1}]}')
+    assert cdao("local", "start", "--state-dir", state, CDAO_LOCAL_FAULTS=first).returncode == 0
+    assert rules() == [{"fault": "throttling"}]
+    assert cdao("local", "start", "--state-dir", state, "--faults", str(later)).returncode == 0
+    assert rules() == [{"fault": "quota", "limit": 1}]
+
+
+def test_faults_that_are_not_valid_start_no_server(cdao: Cdao, state: str) -> None:
+    refused = cdao("local", "start", "--state-dir", state, "--faults", '{"rules": [{}, 1]}')
+    assert refused.returncode == 2
+    assert "rules[0]: fault must be one of" in refused.stderr
+    assert "rules[1]: a rule must be an object" in refused.stderr
+    assert running(cdao, state)["running"] is False
+
+
 def test_stop_ends_the_server_and_status_tells(cdao: Cdao, state: str) -> None:
     assert cdao("local", "status", "--state-dir", state).returncode == 3
     cdao("local", "start", "--state-dir", state)

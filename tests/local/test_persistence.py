@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cdao_sdk.local import LocalSageMaker
+from cdao_sdk.local.errors import AwsError
 from cdao_sdk.local.job_index import JobIndex
 from cdao_sdk.local.job_kinds import JOB_KINDS
+from cdao_sdk.local.objects import ObjectStore
 from cdao_sdk.local.ownership import Ownership
 from cdao_sdk.local.records import Record, Records
 from cdao_sdk.local.transitions import created
@@ -22,6 +25,8 @@ from cdao_sdk.local.transitions import created
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from cdao_sdk.local.job_kinds import JobKind
 
     Make = Callable[..., dict[str, Any]]
     Ended = Callable[..., dict[str, Any]]
@@ -150,27 +155,114 @@ def test_no_draft_of_a_record_stays(
     assert [path.name for path in (kind / "job").iterdir() if path.name.startswith(".")] == []
 
 
-def test_ten_thousand_records_list_fast(tmp_path: Path) -> None:
-    ownership = Ownership(tmp_path / "servers")
-    records = Records(tmp_path, ownership)
-    for number in range(10_000):
-        request = {"TrainingJobName": f"job-{number}"}
-        describe = created(
-            TRAINING, request, members=["TrainingJobName"], region="us-east-1", now=number
-        )
-        folder = tmp_path / "training" / f"job-{number}"
-        folder.mkdir(parents=True)
-        ended = {**describe, "TrainingJobStatus": "Completed"}
-        record = Record(
-            name=folder.name, region="us-east-1", owner="gone", request=request, describe=ended
-        )
-        (folder / "record.json").write_text(json.dumps(vars(record)))
-    index = JobIndex(TRAINING, records)
-    assert len(index.entries()) == 10_000  # at the start of a server, in the background
+class CountingRecords(Records):
+    """Tells which records were read."""
 
-    (tmp_path / "training" / "job-0" / "record.json").touch()
-    begin = time.perf_counter()
-    for _ in range(5):
-        index.entries()
+    def __init__(self, root: Path, ownership: Ownership) -> None:
+        super().__init__(root, ownership)
+        self.read: list[str] = []
+
+    def get(self, kind: JobKind, name: str) -> Record | None:
+        self.read.append(name)
+        return super().get(kind, name)
+
+
+@pytest.fixture
+def indexes(tmp_path: Path) -> Iterator[Callable[[], tuple[JobIndex, CountingRecords]]]:
+    """Makes indexes of one folder, each as the next server that starts."""
+    ownership = Ownership(tmp_path / "servers")
+
+    def make() -> tuple[JobIndex, CountingRecords]:
+        records = CountingRecords(tmp_path, ownership)
+        return JobIndex(TRAINING, records), records
+
+    yield make
     ownership.close()
-    assert (time.perf_counter() - begin) / 5 < 0.2
+
+
+def write_job(records: Records, name: str, status: str = "Completed") -> None:
+    request = {"TrainingJobName": name}
+    members = ["TrainingJobName"]
+    describe = created(TRAINING, request, members=members, region="us-east-1", now=1.0)
+    record = Record(
+        name=name,
+        region="us-east-1",
+        owner=records.server_id,
+        request=request,
+        describe={**describe, "TrainingJobStatus": status},
+    )
+    try:
+        records.create(TRAINING, record)
+    except AwsError:
+        records.save(TRAINING, record)
+
+
+def test_an_index_spares_the_next_server_the_records(indexes: Any, tmp_path: Path) -> None:
+    index, records = indexes()
+    for number in range(200):
+        write_job(records, f"job-{number}")
+    write_job(records, "live", "InProgress")
+    told = {entry.name: entry for entry in index.entries()}
+    index.write()
+    write_job(records, "later")
+    write_job(records, "job-1", "Failed")  # by a hand: no server changes a finished job
+    shutil.rmtree(tmp_path / "training" / "job-2")
+
+    index, records = indexes()
+    again = {entry.name: entry for entry in index.entries()}
+    assert sorted(records.read) == ["job-1", "later", "live"]
+    assert again.keys() == told.keys() - {"job-2"} | {"later"}
+    assert again["job-1"].status == "Failed"
+    assert tuple(again["job-3"]) == tuple(told["job-3"])
+
+
+def test_few_new_jobs_are_not_worth_a_new_index(indexes: Any, tmp_path: Path) -> None:
+    index, records = indexes()
+    write_job(records, "job")
+    index.entries()
+    index.write()
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"head": [0]}', '{"head": null, "jobs": [[1]]}'])
+def test_an_index_that_is_broken_counts_as_none(
+    indexes: Any, tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    index, records = indexes()
+    write_job(records, "job")
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "training.json").write_text(text)
+    assert [entry.name for entry in index.entries()] == ["job"]
+
+
+def test_a_server_leaves_its_index_at_the_end(
+    state_dir: Path, client: Callable[..., Any], indexes: Any
+) -> None:
+    ownership = Ownership(state_dir / "sagemaker" / "servers")
+    for number in range(150):
+        write_job(Records(state_dir / "sagemaker", ownership), f"job-{number}")
+    ownership.close()
+    for _ in range(2):
+        with LocalSageMaker(state_dir) as server:
+            found = client("sagemaker", server.url).list_training_jobs(NameContains="job-99")
+            assert len(found["TrainingJobSummaries"]) == 1
+            assert found["TrainingJobSummaries"][0]["CreationTime"].timestamp() == 1.0
+    assert (state_dir / "sagemaker" / "index" / "training.json").exists()
+
+
+def test_bytes_of_a_killed_server_are_removed_at_the_next_start(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path / "s3")
+    store.create_bucket("bucket")
+    folder = tmp_path / "s3" / "bucket" / "incoming"
+    held, fresh = store.incoming("bucket"), folder / "fresh"
+    (folder / "left").write_bytes(b"half of")
+    fresh.write_bytes(b"of a moment ago")
+    for path in (folder / "left", held.path):
+        os.utime(path, (1, 1))
+    with LocalSageMaker(tmp_path):
+        deadline = time.monotonic() + 10
+        while (folder / "left").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert sorted(folder.iterdir()) == sorted([held.path, fresh])
+        held.discard()

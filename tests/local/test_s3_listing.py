@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cdao_sdk.local.s3.listing import page
@@ -57,6 +57,7 @@ def test_start_after_skips_what_is_before(filled: Any) -> None:
     assert listed["KeyCount"] == 2
 
 
+@example(keys={"ab", "aba"}, prefix="a", delimiter="ab", size=1)  # "ab" is a key, no prefix
 @given(
     keys=st.sets(st.text(alphabet="ab/", min_size=1, max_size=6)),
     prefix=st.text(alphabet="ab/", max_size=2),

@@ -222,6 +222,27 @@ def test_a_wrong_checksum_is_refused_and_leaves_nothing(s3: Any, state_dir: Path
     assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "library", "checksum"),
+    [  # the algorithms' check values
+        ("crc32c", "google_crc32c", 0xE3069283.to_bytes(4, "big")),
+        ("crc64nvme", "awscrt", 0xAE8B14860A799888.to_bytes(8, "big")),
+    ],
+)
+def test_checksums_of_other_libraries_are_checked_where_they_are_installed(
+    server: LocalSageMaker, s3: Any, algorithm: str, library: str, checksum: bytes
+) -> None:
+    pytest.importorskip(library)
+    headers = {f"x-amz-checksum-{algorithm}": base64.b64encode(checksum).decode()}
+    answers: list[int] = []
+    for body in (b"123456789", b"123456780"):
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
+        connection.request("PUT", f"/{BUCKET}/k", body=body, headers=headers)
+        answers.append(connection.getresponse().status)
+        connection.close()
+    assert answers == [200, 400]
+
+
 @pytest.mark.parametrize("trailer", [b"", b"x-amz-checksum-crc32:2WNHiQ==\r\n"])
 def test_chunked_bodies_lose_their_frames(server: LocalSageMaker, s3: Any, trailer: bytes) -> None:
     """As SDKs for other languages send them, and boto3 over TLS."""

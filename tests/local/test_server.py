@@ -38,6 +38,22 @@ def test_no_concurrency_is_refused(tmp_path: Path) -> None:
         LocalSageMaker(tmp_path, concurrency=0)
 
 
+def test_a_job_that_ignores_its_stop_is_killed_after_the_grace(
+    tmp_path: Path, client: Callable[..., Any], training: Any, ended: Any
+) -> None:
+    with pytest.raises(ValueError, match="stop_grace_seconds must not be negative"):
+        LocalSageMaker(tmp_path, stop_grace_seconds=-1)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    with LocalSageMaker(tmp_path, stop_grace_seconds=0.2) as server:
+        server.objects.create_bucket("test-bucket")
+        sagemaker = client("sagemaker", server.url)
+        sagemaker.create_training_job(**training("deaf", deaf))
+        ended(sagemaker, "deaf", until=("Training",))
+        time.sleep(0.3)  # until its process is deaf
+        sagemaker.stop_training_job(TrainingJobName="deaf")
+        assert ended(sagemaker, "deaf")["TrainingJobStatus"] == "Stopped"
+
+
 def test_a_taken_port_is_an_error(tmp_path: Path) -> None:
     with LocalSageMaker(tmp_path) as server:
         port = int(server.url.rpartition(":")[2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import shutil
 import zlib
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from cdao_sdk.local.errors import AwsError
 from cdao_sdk.local.execution.context import Context, JobFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cdao_sdk.local.objects import ObjectStore
 
 _COPY_BYTES = 1 << 20
@@ -29,6 +32,7 @@ class DataSource:
         sharded: whether each host gets its part only (`ShardedByS3Key`).
         gunzip: whether the objects are gzip files that the job is to get unpacked.
         may_be_empty: whether it is right that there are none (yet).
+        seed: shuffles the objects before they are shared out; None leaves them in order.
     """
 
     kind: str
@@ -36,6 +40,7 @@ class DataSource:
     sharded: bool = False
     gunzip: bool = False
     may_be_empty: bool = False
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,9 +103,7 @@ def download(
         JobFailed: an object is missing or cannot be a file, or there are none.
         JobStopped: the job was stopped meanwhile.
     """
-    items = select(context.objects, source)
-    if source.sharded:
-        items = items[host::hosts]
+    items = in_order(select(context.objects, source), source, 0, host=host, hosts=hosts)
     target.mkdir(parents=True, exist_ok=True)
     made = {target}
     for item in items:
@@ -110,6 +113,24 @@ def download(
             made.add(path.parent)
             _make_folder(path.parent, item)
         _fetch(context.objects, item, path, gunzip=source.gunzip)
+
+
+def in_order(
+    items: Sequence[Item], source: DataSource, epoch: int, *, host: int, hosts: int
+) -> list[Item]:
+    """A host's objects in one pass over the data.
+
+    Args:
+        items: all objects, in S3's order.
+        source: how they are shuffled and shared out.
+        epoch: the pass, from 0; each has an order of its own where they are shuffled.
+        host: the host's number, from 0.
+        hosts: how many share the objects.
+    """
+    chosen = list(items)
+    if source.seed is not None:
+        random.Random(source.seed + epoch).shuffle(chosen)  # noqa: S311 - no secret
+    return chosen[host::hosts] if source.sharded else chosen
 
 
 def _under_prefix(objects: ObjectStore, uri: str) -> list[Item]:

@@ -38,6 +38,7 @@ class Context:
         report: takes SageMaker's secondary status and message as they come.
         stop: set when somebody stops the job.
         log: where its hosts print to.
+        sync_seconds: how often changed checkpoints and `Continuous` outputs are uploaded.
     """
 
     job: JobRun
@@ -46,6 +47,7 @@ class Context:
     report: Callable[[str, str], None]
     stop: threading.Event
     log: LogSink
+    sync_seconds: float = 1.0
 
     @property
     def work(self) -> Path:

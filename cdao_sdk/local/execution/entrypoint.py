@@ -47,6 +47,7 @@ class Entrypoint:
         environment: variables of its own.
         metrics: (name, regular expression) of the metrics that the algorithm itself defines.
         script: whether a toolkit's script runs, whose failures are worded by the toolkit.
+        reads_files: whether it is ours, and reads files also where Pipe mode is asked for.
     """
 
     command: list[str]
@@ -55,6 +56,7 @@ class Entrypoint:
     environment: Mapping[str, str] | None = None
     metrics: tuple[tuple[str, str], ...] = ()
     script: bool = False
+    reads_files: bool = False
 
     def fetch_code(self, context: Context, opt_ml: OptMl) -> None:
         """Put the code that the entrypoint needs into its place.
@@ -82,7 +84,9 @@ def training_entrypoint(request: Document) -> Entrypoint:
         return _script(hyperparameters)
     if is_xgboost(image):
         return Entrypoint(
-            [sys.executable, str(ALGORITHMS / "xgboost.py")], metrics=tuple(_xgboost_metrics())
+            [sys.executable, str(ALGORITHMS / "xgboost.py")],
+            metrics=tuple(_xgboost_metrics()),
+            reads_files=True,
         )
     msg = (
         f"ClientError: The embedded SageMaker has no container for {_image(specification)}. Give "

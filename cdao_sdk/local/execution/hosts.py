@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import json
 import signal
+import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,17 +29,24 @@ _OUT_OF_MEMORY = (
 )
 
 
+_FIRST_ADDRESS = ipaddress.IPv4Address("127.64.0.1")
+_ADDRESS_BLOCKS = 1 << 14  # of 256 addresses each
+_HOSTS_FILE = Path("/etc/hosts")
+
+
 @dataclass(frozen=True)
 class Host:
     """One host of a job.
 
     Attributes:
         name: `algo-1`, `algo-2`, …
+        address: its own loopback address, so that all hosts can listen on the same port.
         opt_ml: its `/opt/ml`.
         console: what it prints.
     """
 
     name: str
+    address: str
     opt_ml: OptMl
     console: Console
 
@@ -52,11 +63,11 @@ def hosts_of(
     definitions = list(definitions)
     with contextlib.ExitStack() as logs:
         hosts: list[Host] = []
-        for name in names:
+        for name, address in addresses(context, names).items():
             console = Console(context.log.open(name), definitions)
             logs.callback(console.close)
             opt_ml = OptMl(context.work / name, mounted=refusal is None)
-            hosts.append(Host(name, opt_ml, console))
+            hosts.append(Host(name, address, opt_ml, console))
             if refusal is not None:
                 console.note(
                     f"/opt/ml cannot be mounted here ({refusal}): code that names /opt/ml "
@@ -69,6 +80,33 @@ def hosts_of(
 def host_names(count: int) -> list[str]:
     """`algo-1` … `algo-<count>`."""
     return [f"algo-{number}" for number in range(1, count + 1)]
+
+
+def addresses(context: Context, names: Sequence[str]) -> dict[str, str]:
+    """A loopback address for each host, other ones for each job.
+
+    All of 127.0.0.0/8 is this machine on Linux; elsewhere only 127.0.0.1 is.
+    """
+    if not sys.platform.startswith("linux"):
+        return dict.fromkeys(names, "127.0.0.1")
+    block = zlib.crc32(str(context.job.directory).encode()) % _ADDRESS_BLOCKS
+    first = _FIRST_ADDRESS + block * 256
+    return {name: str(first + number) for number, name in enumerate(names)}
+
+
+def _name_service(context: Context, hosts: Sequence[Host]) -> tuple[Path | None, dict[str, str]]:
+    """How the hosts find each other by name: an /etc/hosts, or a variable for the script runtime.
+
+    The variable is `CDAO_HOSTS`, a JSON object of names and addresses; only where nothing can be
+    mounted, for other programs do not know it.
+    """
+    if not hosts[0].opt_ml.mounted:
+        return None, {"CDAO_HOSTS": json.dumps({host.name: host.address for host in hosts})}
+    file = context.work / "hosts"
+    known = _HOSTS_FILE.read_text(encoding="utf-8") if _HOSTS_FILE.is_file() else ""
+    lines = [f"{host.address}\t{host.name}\n" for host in hosts]
+    file.write_text("".join([*lines, known]), encoding="utf-8")
+    return file, {}
 
 
 def run_hosts(
@@ -94,13 +132,15 @@ def run_hosts(
         stop: ends them early; the job's own flag unless given.
         inherited: file descriptors for the program at 3, 4, …
     """
+    hosts_file, variables = _name_service(context, hosts)
     commands = [
         Command(
             arguments=[host.opt_ml.seen(argument) for argument in arguments],
-            environment=environment(host),
+            environment={**environment(host), **variables},
             directory=Path(host.opt_ml.seen(directory)),
             opt_ml=host.opt_ml.mount,
             inherited=inherited,
+            hosts_file=hosts_file,
         )
         for host in hosts
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cdao_sdk.local.execution import artifacts
 from cdao_sdk.local.execution.channels import DataSource, download
 from cdao_sdk.local.execution.context import MESSAGE_CHARACTERS, JobFailed, first_text
+from cdao_sdk.local.execution.continuous import ContinuousUpload
 from cdao_sdk.local.execution.environment import job_environment
 from cdao_sdk.local.execution.hosts import host_names, hosts_of, reason_of, run_hosts
 from cdao_sdk.local.execution.request import mapping, section, sections, text, texts, whole
@@ -15,6 +16,7 @@ from cdao_sdk.local.jobs import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from cdao_sdk.local.execution.context import Context
     from cdao_sdk.local.execution.hosts import Host
@@ -50,18 +52,21 @@ def run_processing(context: Context) -> Outcome:
             _prepare(context, hosts, number)
         context.check_stop()
         context.report("Training", "Processing in progress")
-        ended = run_hosts(
-            context,
-            hosts,
-            command,
-            lambda host: _environment(context, host),
-            directory="/opt/ml/tmp",
-            timeout_seconds=whole(limits, "MaxRuntimeInSeconds", 24 * 3600),
-        )
+        with ContinuousUpload(context, _continuous_folders(context, hosts)) as continuous:
+            ended = run_hosts(
+                context,
+                hosts,
+                command,
+                lambda host: _environment(context, host),
+                directory="/opt/ml/tmp",
+                timeout_seconds=whole(limits, "MaxRuntimeInSeconds", 24 * 3600),
+            )
         context.report("Uploading", "Uploading outputs")
         outcome = _outcome(hosts, ended)
         try:
-            _upload(context, hosts, completed=outcome.status == "Completed")
+            continuous.finish()
+            if outcome.status == "Completed":
+                _upload(context, hosts)
         except JobFailed as error:
             if outcome.status == "Completed":
                 raise
@@ -148,12 +153,23 @@ def _outcome(hosts: list[Host], ended: GroupExit) -> Outcome:
     return Outcome(status="Failed", failure_reason=reason, exit_message=message)
 
 
-def _upload(context: Context, hosts: list[Host], *, completed: bool) -> None:
-    """EndOfJob outputs of a completed job; Continuous ones, which AWS has by then, of any."""
+def _is_continuous(output: Document) -> bool:
+    return text(output, "S3UploadMode") == "Continuous"
+
+
+def _continuous_folders(context: Context, hosts: list[Host]) -> list[tuple[Host, Path, str]]:
+    return [
+        (host, host.opt_ml.real(text(output, "LocalPath")), text(output, "S3Uri"))
+        for output in _outputs(context.job.request)
+        if _is_continuous(output)
+        for host in hosts
+    ]
+
+
+def _upload(context: Context, hosts: list[Host]) -> None:
+    """The outputs that a completed job leaves at its end."""
     for output in _outputs(context.job.request):
-        if not completed and text(output, "S3UploadMode") != "Continuous":
-            continue
-        for host in hosts:
+        for host in hosts if not _is_continuous(output) else []:
             folder = host.opt_ml.real(text(output, "LocalPath"))
             files = artifacts.collect(folder, host.opt_ml, host.console.note)
             artifacts.upload_files(context.objects, text(output, "S3Uri"), files)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,14 +12,22 @@ from cdao_sdk.local.execution import artifacts
 from cdao_sdk.local.execution.channels import DataSource, download
 from cdao_sdk.local.execution.console import metric_definitions
 from cdao_sdk.local.execution.context import MESSAGE_CHARACTERS, JobFailed, first_text
+from cdao_sdk.local.execution.continuous import ContinuousUpload
 from cdao_sdk.local.execution.entrypoint import (
     Entrypoint,
     training_entrypoint,
     user_hyperparameters,
 )
 from cdao_sdk.local.execution.environment import job_environment, toolkit_environment
-from cdao_sdk.local.execution.hosts import host_names, hosts_of, reason_of, run_hosts
+from cdao_sdk.local.execution.hosts import hosts_of, reason_of, run_hosts
+from cdao_sdk.local.execution.instance_groups import (
+    instance_groups,
+    names_of,
+    resource_configuration,
+)
+from cdao_sdk.local.execution.opt_ml import remove_tree
 from cdao_sdk.local.execution.request import mapping, section, sections, text, whole
+from cdao_sdk.local.execution.training_channels import training_channels
 from cdao_sdk.local.jobs import Outcome
 
 if TYPE_CHECKING:
@@ -26,17 +36,27 @@ if TYPE_CHECKING:
 
     from cdao_sdk.local.execution.context import Context
     from cdao_sdk.local.execution.hosts import Host
+    from cdao_sdk.local.execution.instance_groups import InstanceGroup
     from cdao_sdk.local.execution.request import Document
+    from cdao_sdk.local.execution.training_channels import Channel
     from cdao_sdk.local.processes import GroupExit
+
+_NETWORK = {"NCCL_SOCKET_IFNAME": "lo", "GLOO_SOCKET_IFNAME": "lo"}
 
 
 @dataclass(frozen=True)
-class _Group:
-    """Hosts of one instance type."""
+class _Cluster:
+    """What a job runs, and where."""
 
-    name: str
-    instance_type: str
-    hosts: list[str]
+    context: Context
+    entrypoint: Entrypoint
+    groups: list[InstanceGroup]
+    channels: list[Channel]
+    hosts: list[Host]
+
+    @property
+    def request(self) -> Document:
+        return self.context.job.request
 
 
 def run_training(context: Context) -> Outcome:
@@ -52,24 +72,11 @@ def run_training(context: Context) -> Outcome:
     given = sections(section(request, "AlgorithmSpecification"), "MetricDefinitions")
     named = [(text(metric, "Name"), text(metric, "Regex")) for metric in given]
     definitions = metric_definitions([*entrypoint.metrics, *named])
-    groups = _groups(section(request, "ResourceConfig"))
-    with hosts_of(context, _names(groups), definitions) as hosts:
-        context.report("Downloading", "Downloading input data")
-        for number in range(len(hosts)):
-            _prepare(context, entrypoint, groups, hosts, number)
-        context.check_stop()
-        message = "Training image download completed. Training in progress."
-        context.report("Training", message)
-        ended = run_hosts(
-            context,
-            hosts,
-            entrypoint.command,
-            lambda host: _environment(context, entrypoint, groups, host),
-            directory=entrypoint.directory,
-            timeout_seconds=_longest_run(request),
-        )
-        context.report("Uploading", "Uploading generated training model")
-        outcome = _outcome(entrypoint, hosts, ended)
+    groups = instance_groups(section(request, "ResourceConfig"))
+    channels = training_channels(request, reads_files=entrypoint.reads_files)
+    with hosts_of(context, names_of(groups), definitions) as hosts:
+        cluster = _Cluster(context, entrypoint, groups, channels, hosts)
+        outcome = _run_to_the_end(cluster)
         try:
             uploaded = _upload(context, hosts, with_model=outcome.status != "Failed")
         except JobFailed as error:
@@ -83,134 +90,144 @@ def run_training(context: Context) -> Outcome:
     return replace(outcome, model_artifact=uploaded, metrics=metrics)
 
 
-def _groups(resources: Document) -> list[_Group]:
-    groups = sections(resources, "InstanceGroups") or [
-        {
-            "InstanceGroupName": "homogeneousCluster",
-            "InstanceType": text(resources, "InstanceType"),
-            "InstanceCount": whole(resources, "InstanceCount", 1),
-        }
+class _Limits:
+    """How long the job may still run; interruptions do not count as running."""
+
+    def __init__(self, request: Document) -> None:
+        stopping = section(request, "StoppingCondition")
+        self._running: float = whole(stopping, "MaxRuntimeInSeconds", 24 * 3600)
+        wait = whole(stopping, "MaxWaitTimeInSeconds", 0)
+        self._until = time.monotonic() + wait if wait else float("inf")
+
+    @property
+    def seconds(self) -> float:
+        """Until the first limit is reached."""
+        return max(0.0, min(self._running, self._until - time.monotonic()))
+
+    @property
+    def exceeded(self) -> str:
+        """The secondary status of a job that has reached it."""
+        late = time.monotonic() >= self._until
+        return "MaxWaitTimeExceeded" if late else "MaxRuntimeExceeded"
+
+    def ran(self, seconds: float) -> None:
+        """Count a run."""
+        self._running -= seconds
+
+
+class _Stop:
+    """Ends the hosts with the job, or when their spot capacity is reclaimed."""
+
+    def __init__(self, context: Context) -> None:
+        self._job = context.stop
+        self._interrupt = context.job.interrupt
+        self.interrupted = False
+
+    def is_set(self) -> bool:
+        if self._job.is_set():
+            self.interrupted = False
+            return True
+        self.interrupted = self.interrupted or self._interrupt.is_set()
+        return self.interrupted
+
+
+def _run_to_the_end(cluster: _Cluster) -> Outcome:
+    """Run the hosts, and again whenever their spot capacity was reclaimed."""
+    context = cluster.context
+    limits = _Limits(cluster.request)
+    while True:
+        context.report("Downloading", "Downloading input data")
+        with contextlib.ExitStack() as pipes:
+            for number in range(len(cluster.hosts)):
+                _prepare(cluster, number, pipes)
+            context.check_stop()
+            started = time.monotonic()
+            ended, stop = _run_once(cluster, limits.seconds)
+            limits.ran(time.monotonic() - started)
+        if ended.cause != "stop" or not stop.interrupted or context.stop.is_set():
+            context.report("Uploading", "Uploading generated training model")
+            return _outcome(cluster, ended, limits)
+        context.report("Interrupted", "Managed spot training instances were reclaimed")
+        context.job.interrupt.clear()
+        for host in cluster.hosts:
+            host.console.note("the spot instance was reclaimed; the job goes on with another one")
+            remove_tree(host.opt_ml.root)
+        context.check_stop()
+        context.report("Starting", "Launching requested ML instances")
+
+
+def _run_once(cluster: _Cluster, seconds: float) -> tuple[GroupExit, _Stop]:
+    context = cluster.context
+    stop = _Stop(context)
+    configuration = section(cluster.request, "CheckpointConfig")
+    uri = text(configuration, "S3Uri")
+    folders = [
+        (host, _checkpoint_folder(configuration, host), uri) for host in cluster.hosts if uri
     ]
-    names = iter(host_names(sum(whole(group, "InstanceCount", 1) for group in groups)))
-    return [
-        _Group(
-            name=text(group, "InstanceGroupName"),
-            instance_type=text(group, "InstanceType"),
-            hosts=[next(names) for _ in range(whole(group, "InstanceCount", 1))],
+    message = "Training image download completed. Training in progress."
+    with ContinuousUpload(context, folders) as checkpoints:
+        context.report("Training", message)
+        ended = run_hosts(
+            context,
+            cluster.hosts,
+            cluster.entrypoint.command,
+            lambda host: _environment(cluster, host),
+            directory=cluster.entrypoint.directory,
+            timeout_seconds=seconds,
+            stop=stop,
         )
-        for group in groups
-    ]
+    try:
+        checkpoints.finish()
+    except JobFailed as error:
+        if ended.failed is None:
+            raise
+        cluster.hosts[0].console.note(str(error))  # why the job itself failed says more
+    return ended, stop
 
 
-def _names(groups: list[_Group]) -> list[str]:
-    return [name for group in groups for name in group.hosts]
-
-
-def _prepare(
-    context: Context, entrypoint: Entrypoint, groups: list[_Group], hosts: list[Host], number: int
-) -> None:
-    """Lay out one host's /opt/ml."""
-    host = hosts[number]
+def _prepare(cluster: _Cluster, number: int, pipes: contextlib.ExitStack) -> None:
+    """Lay out one host's /opt/ml; what feeds its pipes ends with `pipes`."""
+    context, host = cluster.context, cluster.hosts[number]
     host.opt_ml.make("code", "model", "input/config", "input/data", "output/data")
-    request = context.job.request
-    configuration = _configuration(request, groups, host)
+    request = cluster.request
     documents = {
         "hyperparameters": mapping(request, "HyperParameters"),
-        "inputdataconfig": configuration["inputs"],
-        "resourceconfig": configuration["resource"],
+        "inputdataconfig": {item.name: item.description for item in cluster.channels},
+        "resourceconfig": resource_configuration(cluster.groups, host.name),
     }
     for name, document in documents.items():
         path = host.opt_ml.root / "input" / "config" / f"{name}.json"
         path.write_text(json.dumps(document), encoding="utf-8")
-    for channel in sections(request, "InputDataConfig"):
-        target = host.opt_ml.root / "input" / "data" / text(channel, "ChannelName")
-        download(context, _source(request, channel), target, host=number, hosts=len(hosts))
+    for channel in cluster.channels:
+        channel.deliver(context, host, names_of(cluster.groups, channel.groups), pipes)
     _restore_checkpoints(context, host)
-    entrypoint.fetch_code(context, host.opt_ml)
+    cluster.entrypoint.fetch_code(context, host.opt_ml)
 
 
-def _source(request: Document, channel: Document) -> DataSource:
-    name = text(channel, "ChannelName")
-    specification = section(request, "AlgorithmSpecification")
-    mode = text(channel, "InputMode") or text(specification, "TrainingInputMode", "File")
-    if mode == "Pipe":
-        msg = (
-            f"ClientError: Channel {name!r} asks for Pipe mode, which the embedded SageMaker does "
-            "not offer; use File or FastFile"
-        )
-        raise JobFailed(msg)
-    source = section(section(channel, "DataSource"), "S3DataSource")
-    if not source:
-        msg = (
-            f"ClientError: Channel {name!r} has no S3DataSource; the embedded SageMaker reads "
-            "channels from S3 only"
-        )
-        raise JobFailed(msg)
-    return DataSource(
-        kind=text(source, "S3DataType", "S3Prefix"),
-        uri=text(source, "S3Uri"),
-        sharded=text(source, "S3DataDistributionType") == "ShardedByS3Key",
-        gunzip=text(channel, "CompressionType") == "Gzip",
-    )
-
-
-def _configuration(request: Document, groups: list[_Group], host: Host) -> dict[str, object]:
-    own = next(group for group in groups if host.name in group.hosts)
-    resource = {
-        "current_host": host.name,
-        "current_instance_type": own.instance_type,
-        "current_group_name": own.name,
-        "hosts": _names(groups),
-        "instance_groups": [
-            {
-                "instance_group_name": group.name,
-                "instance_type": group.instance_type,
-                "hosts": group.hosts,
-            }
-            for group in groups
-        ],
-        "network_interface_name": "lo",
-    }
-    inputs: dict[str, dict[str, str]] = {}
-    for channel in sections(request, "InputDataConfig"):
-        source = section(section(channel, "DataSource"), "S3DataSource")
-        described = {
-            "ContentType": text(channel, "ContentType"),
-            "TrainingInputMode": "File",
-            "S3DistributionType": text(source, "S3DataDistributionType", "FullyReplicated"),
-            "RecordWrapperType": text(channel, "RecordWrapperType", "None"),
-        }
-        inputs[text(channel, "ChannelName")] = {
-            key: item for key, item in described.items() if item
-        }
-    return {"resource": resource, "inputs": inputs}
-
-
-def _environment(
-    context: Context, entrypoint: Entrypoint, groups: list[_Group], host: Host
-) -> Mapping[str, str]:
-    request = context.job.request
+def _environment(cluster: _Cluster, host: Host) -> Mapping[str, str]:
+    context, request = cluster.context, cluster.request
     toolkit = toolkit_environment(
         context,
         host.opt_ml,
         host=host.name,
-        hosts=_names(groups),
-        configuration=_configuration(request, groups, host),
+        hosts=names_of(cluster.groups),
+        configuration={
+            "resource": resource_configuration(cluster.groups, host.name),
+            "inputs": {item.name: item.description for item in cluster.channels},
+        },
         hyperparameters=user_hyperparameters(mapping(request, "HyperParameters")),
-        channels=[text(item, "ChannelName") for item in sections(request, "InputDataConfig")],
+        channels=[channel.name for channel in cluster.channels],
     )
     names = {"TRAINING_JOB_NAME": context.job.name, "TRAINING_JOB_ARN": context.arn}
-    own = {**(entrypoint.environment or {}), **mapping(request, "Environment")}
+    own = {**(cluster.entrypoint.environment or {}), **mapping(request, "Environment")}
+    # SageMaker's hosts talk through eth0, which nothing says is here.
+    own |= {name: value for name, value in _NETWORK.items() if own.get(name) == "eth0"}
     return toolkit | names | job_environment(context, host.opt_ml, own)
 
 
-def _longest_run(request: Document) -> float:
-    return whole(section(request, "StoppingCondition"), "MaxRuntimeInSeconds", 24 * 3600)
-
-
-def _outcome(entrypoint: Entrypoint, hosts: list[Host], ended: GroupExit) -> Outcome:
+def _outcome(cluster: _Cluster, ended: GroupExit, limits: _Limits) -> Outcome:
     if ended.cause == "timeout":
-        return Outcome(status="Stopped", secondary_status="MaxRuntimeExceeded")
+        return Outcome(status="Stopped", secondary_status=limits.exceeded)
     if ended.cause == "stop":
         return Outcome(status="Stopped")
     if ended.failed is None:
@@ -218,7 +235,7 @@ def _outcome(entrypoint: Entrypoint, hosts: list[Host], ended: GroupExit) -> Out
     status = ended.statuses[ended.failed]
     reason = reason_of(status)
     if reason is None:
-        words = _explanation(entrypoint, hosts[ended.failed], status.code)
+        words = _explanation(cluster.entrypoint, cluster.hosts[ended.failed], status.code)
         suffix = f", exit code: {status.code}"
         reason = f"AlgorithmError: {words}"[: MESSAGE_CHARACTERS - len(suffix)] + suffix
     return Outcome(status="Failed", failure_reason=reason)
@@ -256,11 +273,6 @@ def _checkpoint_folder(configuration: Document, host: Host) -> Path:
 def _upload(context: Context, hosts: list[Host], *, with_model: bool) -> str | None:
     """Store what the hosts left; returns where the model is, or None when they left none."""
     request = context.job.request
-    checkpoints = section(request, "CheckpointConfig")
-    for host in hosts if checkpoints else []:
-        folder = _checkpoint_folder(checkpoints, host)
-        files = artifacts.collect(folder, host.opt_ml, host.console.note)
-        artifacts.upload_files(context.objects, text(checkpoints, "S3Uri"), files)
     configuration = section(request, "OutputDataConfig")
     base = f"{text(configuration, 'S3OutputPath').rstrip('/')}/{context.job.name}/output"
     packed = text(configuration, "CompressionType", "GZIP") == "GZIP"

@@ -45,6 +45,14 @@ _CALLS: dict[tuple[str, str, str], Callable[[S3Call], Response]] = {
     ("object", "DELETE", "uploadId"): multipart.abort_multipart_upload,
     ("object", "GET", "uploadId"): multipart.list_parts,
 }
+# The calls whose functions are not called as the API calls them.
+_NAMES = {
+    "get_location": "GetBucketLocation",
+    "get_versioning": "GetBucketVersioning",
+    "get_tagging": "GetObjectTagging",
+    "put_tagging": "PutObjectTagging",
+    "delete_tagging": "DeleteObjectTagging",
+}
 _PARTS = {part for _, _, part in _CALLS if part}
 # Parts of buckets and objects that S3 has and the embedded one has not: such a request must not be
 # taken for one on the bucket or object itself.
@@ -90,6 +98,16 @@ class S3Application:
             operation = f"{request.method} {call.level} {part}".strip()
             raise S3Error(code="NotImplemented", Operation=operation)
         return answer(call)
+
+
+def operation_of(request: Request) -> str:
+    """The API's name of a request's operation: `PutObject`, …; its method where it has none."""
+    bucket, key = path_of(request)
+    level = "object" if key else "bucket" if bucket else "service"
+    call = _CALLS.get((level, request.method, _part(request)))
+    if call is None:
+        return request.method
+    return _NAMES.get(call.__name__) or call.__name__.title().replace("_", "")
 
 
 def _part(request: Request) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from cdao_sdk.local.errors import S3Error
@@ -48,13 +49,59 @@ def _sha1() -> _Digest:
     return hashlib.sha1(usedforsecurity=False)
 
 
-# The algorithms that the standard library has; the others (CRC32C, CRC64NVME) are kept unchecked.
+# What the standard library has; `_optional` adds what is installed, the rest is kept unchecked.
 _DIGESTS: dict[str, Callable[[], _Digest]] = {
     "crc32": _Crc32,
     "md5": _md5,
     "sha1": _sha1,
     "sha256": hashlib.sha256,
     "sha512": hashlib.sha512,
+}
+
+
+class _Checksum:
+    """A checksum of a library that goes on from the value so far."""
+
+    def __init__(self, extend: Callable[[int, bytes], int], size: int) -> None:
+        self._extend = extend
+        self._size = size
+        self._value = 0
+
+    def update(self, data: bytes, /) -> None:
+        self._value = self._extend(self._value, data)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(self._size, "big")
+
+
+def _digest_of(algorithm: str) -> _Digest | None:
+    """A new digest; None where nothing here can compute it."""
+    make = _DIGESTS.get(algorithm)
+    return make() if make else _optional(algorithm)
+
+
+def _optional(algorithm: str) -> _Digest | None:
+    """The checksums that clients make with AWS's own library, or with Google's.
+
+    A client that sends one has the library; beside a server of its own process so has the server.
+    """
+    for module, name, size in _LIBRARIES.get(algorithm, ()):
+        try:
+            function = getattr(import_module(module), name)
+        except ModuleNotFoundError:
+            continue
+        return _Checksum(_swapped(function) if module == _AWSCRT else function, size)
+    return None
+
+
+def _swapped(function: Callable[[bytes, int], int]) -> Callable[[int, bytes], int]:
+    return lambda value, data: function(data, value)
+
+
+_AWSCRT = "awscrt.checksums"  # takes the data first, then the value so far
+_LIBRARIES = {
+    "crc32c": ((_AWSCRT, "crc32c", 4), ("google_crc32c", "extend", 4)),
+    "crc64nvme": ((_AWSCRT, "crc64nvme", 8),),
 }
 
 
@@ -68,9 +115,8 @@ def receive(request: Request, incoming: Incoming) -> dict[str, str]:
         S3Error: IncompleteBody when bytes are missing; BadDigest when a checksum differs.
     """
     body = _Body(request)
-    digests: dict[str, _Digest] = {
-        name: _DIGESTS[name]() for name in body.announced if name in _DIGESTS
-    }
+    made = {name: _digest_of(name) for name in body.announced}
+    digests = {name: digest for name, digest in made.items() if digest}
     for chunk in body:
         incoming.write(chunk)
         for digest in digests.values():
@@ -99,10 +145,13 @@ def checksums_of(headers: Headers | Mapping[str, str]) -> dict[str, str]:
 
 
 def composite(algorithm: str, checksums: list[str]) -> str | None:
-    """S3's checksum of checksums for an object of parts; None for unknown algorithms."""
-    if algorithm not in _DIGESTS:
+    """S3's checksum of checksums for an object of parts; None for unknown algorithms.
+
+    CRC64NVME is always of the whole object, so it has none either.
+    """
+    digest = None if algorithm == "crc64nvme" else _digest_of(algorithm)
+    if digest is None:
         return None
-    digest = _DIGESTS[algorithm]()
     for checksum in checksums:
         digest.update(base64.b64decode(checksum))
     return f"{_base64(digest.digest())}-{len(checksums)}"

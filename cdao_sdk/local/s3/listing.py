@@ -137,7 +137,11 @@ def _past(keys: Sequence[str], prefix: str) -> int:
 
 
 def _is_rolled_up(after: str, prefix: str, delimiter: str) -> bool:
-    return bool(delimiter) and after.endswith(delimiter) and len(after) > len(prefix)
+    """Whether a page ended with a common prefix: its first delimiter is its end."""
+    if not delimiter or not after.startswith(prefix):
+        return False
+    at = after.find(delimiter, len(prefix))
+    return at >= 0 and at + len(delimiter) == len(after)
 
 
 def _token_of(key: str) -> str:

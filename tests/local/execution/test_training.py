@@ -122,7 +122,6 @@ def test_manifest_gzip_and_sharding(lab: Laboratory) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"InputMode": "Pipe"}, "Pipe"),
         ({"S3DataType": "AugmentedManifestFile"}, "AugmentedManifestFile"),
         (
             {"S3Uri": "s3://bucket/nothing"},
