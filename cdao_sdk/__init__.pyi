@@ -1,6 +1,7 @@
 from ._configure import configure as configure
 from ._configure import configure_sagemaker as configure_sagemaker
 from ._job import current_job as current_job
+from ._plan import plan as plan
 from ._run import get_execution as get_execution
 from ._run import monitor_sagemaker_jobs as monitor_sagemaker_jobs
 from ._run import run as run
@@ -25,4 +26,5 @@ from .errors import ResourcesUnavailable as ResourcesUnavailable
 from .errors import SpecError as SpecError
 from .errors import SubmissionError as SubmissionError
 from .flyte.execution import Execution as Execution
+from .flyte.planning.values import Plan as Plan
 from .kinds.parameters import Channel as Channel

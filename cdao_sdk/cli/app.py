@@ -11,9 +11,11 @@ from click.exceptions import Exit
 
 from cdao_sdk.cli.config import config
 from cdao_sdk.cli.demo import demo
+from cdao_sdk.cli.doctor import doctor
 from cdao_sdk.cli.exit_codes import ExitCode, exit_code_of
 from cdao_sdk.cli.jobs import jobs, logs, monitor, stop
 from cdao_sdk.cli.local import local
+from cdao_sdk.cli.plan import plan
 from cdao_sdk.cli.run import run
 from cdao_sdk.errors import CdaoError
 
@@ -63,12 +65,13 @@ def cli(*, debug: bool) -> None:
     \b
     Examples:
       cdao demo
+      cdao plan flow.py pipeline --input data=raw.csv
       cdao run flow.py pipeline --input data=raw.csv
       cdao jobs
     \b
     Exit codes:
         0  success
-        1  the execution or a job failed
+        1  the execution, a job or a check failed
         2  wrong command line, input or setting; nothing found under that name
         3  stopped
         4  AWS refused a request
@@ -78,7 +81,7 @@ def cli(*, debug: bool) -> None:
     del debug  # the group has read it
 
 
-for _command in (demo, run, jobs, monitor, logs, stop, local, config):
+for _command in (demo, run, plan, jobs, monitor, logs, stop, local, config, doctor):
     cli.add_command(_command)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 import rich_click
 
+from cdao_sdk.cli.options import given_inputs, inputs_options
+
 if TYPE_CHECKING:
     from cdao_sdk.cli.exit_codes import ExitCode
 
@@ -16,14 +18,7 @@ __all__ = ["run"]
 @rich_click.command()
 @click.argument("file")
 @click.argument("workflow")
-@click.option("--inputs", metavar="JSON", help="All inputs: a JSON object, or @file.json.")
-@click.option(
-    "--input",
-    "pairs",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="One input; the value is JSON, or else text. May be repeated.",
-)
+@inputs_options
 @click.option("--wait/--no-wait", default=True, help="Wait for the end (default).")
 @click.option(
     "--timeout",
@@ -54,23 +49,14 @@ def run(
       cdao run flow.py pipeline --inputs @inputs.json --input depth=8
       cdao run my_package.flow pipeline --json | jq .
     """
-    from cdao_sdk.cli.entities import (
-        find_entity,
-        load_module,
-        merge_inputs,
-        parse_json_inputs,
-    )
     from cdao_sdk.cli.running import run_to_end
     from cdao_sdk.settings import holder
 
-    document = parse_json_inputs(inputs) if inputs else {}
     if not wait and not holder.gather().settings.admin_endpoint:
         msg = (
             "--no-wait: without admin_endpoint the workflow runs in this process and ends with it."
             " Leave --no-wait out, or run it in the background: cdao run … &"
         )
         raise click.UsageError(msg)
-    entity = find_entity(load_module(file), workflow)
-    return run_to_end(
-        entity, merge_inputs(document, pairs, entity), timeout=timeout, as_json=as_json
-    )
+    entity, values = given_inputs(file, workflow, inputs, pairs)
+    return run_to_end(entity, values, timeout=timeout, as_json=as_json)

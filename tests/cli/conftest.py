@@ -23,7 +23,7 @@ import time
 from cdao_sdk import sagemaker_processing_task, sagemaker_workflow
 from flytekit import task, workflow
 
-on = dict(instance_type="ml.m5.large", framework="scikit-learn", framework_version="1.4-2")
+on = dict(instance_type="ml.m5.large", framework="scikit-learn", framework_version="1.9-0")
 
 @sagemaker_processing_task(**on)
 def double(number: int) -> int:

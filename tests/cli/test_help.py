@@ -13,6 +13,7 @@ COMMANDS = [
     "",
     "demo",
     "run",
+    "plan",
     "jobs",
     "monitor",
     "logs",
@@ -23,6 +24,7 @@ COMMANDS = [
     "local stop",
     "config",
     "config show",
+    "doctor",
 ]
 HEAVY = {
     "IPython",

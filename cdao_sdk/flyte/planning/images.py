@@ -1,0 +1,65 @@
+"""What the catalog knows of a container image that a request names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from cdao_sdk.catalog import images
+from cdao_sdk.flyte.planning.values import PlannedImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+__all__ = ["image_facts"]
+
+_SCOPES: tuple[images.Scope, ...] = ("training", "inference")
+
+
+def image_facts(uri: str, instance_type: str, region: str) -> PlannedImage:
+    """Framework, version and Python of an image; an own image is its URI alone.
+
+    Args:
+        uri: The image's URI.
+        instance_type: What it runs on; decides between CPU and GPU images.
+        region: AWS region.
+
+    Example:
+        >>> uri = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.2-1"
+        >>> image_facts(uri, "ml.m5.large", "us-east-1").version
+        '1.2-1'
+    """
+    repository = uri.partition("/")[2].rpartition(":")[0]
+    for image, scope in _versions(repository):
+        for python in (None, *image.python_tags):
+            if _uri(image, scope, python, instance_type, region) == uri:
+                ends = cast("date | str | None", getattr(image, "end_of_support", None))
+                return PlannedImage(
+                    uri, image.name, image.version, image.python, str(ends) if ends else None
+                )
+    return PlannedImage(uri)
+
+
+def _versions(repository: str) -> Iterator[tuple[images.Image, images.Scope]]:
+    for name in (*images.frameworks(), *images.algorithms()):
+        for scope in _SCOPES:
+            for version in images.versions(name, scope):
+                image = images.find(name, version, scope)
+                if image.repository == repository:
+                    yield image, scope
+
+
+def _uri(
+    image: images.Image, scope: images.Scope, python: str | None, instance_type: str, region: str
+) -> str | None:
+    try:
+        return images.image_uri(
+            image.name,
+            version=image.version,
+            region=region,
+            instance_type=instance_type,
+            scope=scope,
+            python_version=python,
+        )
+    except images.UnknownImage:
+        return None
