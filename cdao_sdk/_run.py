@@ -24,9 +24,11 @@ from cdao_sdk.aws.storage import ensure_bucket
 from cdao_sdk.errors import CdaoError, ConfigurationError, NotFound, PlanError
 from cdao_sdk.flyte.execution import Execution, ExecutionRecord, LocalExecution
 from cdao_sdk.flyte.filesystems import close_s3_sessions
+from cdao_sdk.flyte.local_checks import check_runs_here
 from cdao_sdk.flyte.local_engine import node_order
 from cdao_sdk.flyte.local_run import LocalRun, new_execution_id
 from cdao_sdk.flyte.run_inputs import input_literals
+from cdao_sdk.flyte.task_cache import TaskCache
 from cdao_sdk.settings import holder
 
 if TYPE_CHECKING:
@@ -138,6 +140,7 @@ def _compile(workflow: Entity) -> None:
     """Build the graph, before anything is created."""
     try:
         node_order(workflow)
+        check_runs_here(workflow)
     except CdaoError:
         raise
     except Exception as error:  # whatever the workflow's function raises
@@ -158,6 +161,7 @@ def _local_run(settings: Settings) -> LocalRun:
         project=settings.project,
         domain=settings.domain,
         poll_seconds=0.25 if is_local else settings.poll_interval_seconds,
+        cache=TaskCache(settings.state_path / "cache"),
     )
 
 

@@ -200,7 +200,7 @@ def sagemaker_processing_task(
         SpecError: All that is wrong with the options or the body.
 
     Example:
-        >>> @sagemaker_processing_task(framework="sklearn", framework_version="1.4-2")
+        >>> @sagemaker_processing_task(framework="sklearn", framework_version="1.9-0")
         ... def count(text: str) -> int:
         ...     return len(text.split())
         >>> count.task_function("three little words")

@@ -79,6 +79,8 @@ _SERVERS_FAULT = 500  # the HTTP status from which on the fault is the server's
 UNREACHABLE = "ConnectionError"
 """Our own code for an endpoint that did not answer at all."""
 
+_CLOCK = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"})
+_CLOCK_TEXT = re.compile(r"signature (expired|not yet current)", re.I)
 _MISSING_TEXT = re.compile(r"(requested resource not found|could not find|does not exist)", re.I)
 _EXISTS_TEXT = re.compile(r"cannot create already existing", re.I)
 
@@ -106,6 +108,9 @@ def submission_error(operation: str, code: str, message: str, *, status: int = 0
         return AlreadyExists(text, code=code)
     if code in _LATER or status >= _SERVERS_FAULT:
         return ResourcesUnavailable(text, code=code)
+    if code in _CLOCK or _CLOCK_TEXT.search(message):
+        mend = "This machine's clock differs from AWS's by more than it allows: set it (NTP)"
+        return SubmissionError(f"{text}. {mend}.", code=code)
     if code in _DENIED:
         mend = "Check the credentials in force and that they allow this call"
         if "PassRole" in message or operation.startswith("Create"):

@@ -74,6 +74,50 @@ async def copy(clients: AwsClients, source: str, target: str) -> None:
     await call(clients, "s3", "CopyObject", parameters)
 
 
+async def list_names(clients: AwsClients, prefix: str) -> set[str]:
+    """Names of the objects that lie directly below a prefix; the first thousand.
+
+    Args:
+        clients: Where to look.
+        prefix: ``s3://bucket/folder/``, with its slash.
+    """
+    bucket, key = split_s3_uri(prefix)
+    parameters = {"Bucket": bucket, "Prefix": key, "Delimiter": "/"}
+    answer = await call(clients, "s3", "ListObjectsV2", parameters)
+    found = cast("list[dict[str, str]]", answer.get("Contents", []))
+    return {entry["Key"].removeprefix(key) for entry in found}
+
+
+async def read_object(clients: AwsClients, uri: str, limit_bytes: int) -> bytes | None:
+    """An object's bytes.
+
+    Args:
+        clients: Where to read.
+        uri: Its URI.
+        limit_bytes: More than that is not read.
+
+    Returns:
+        The bytes, or None where there is no such object.
+
+    Raises:
+        JobFailed: It is larger.
+    """
+    bucket, key = split_s3_uri(uri)
+    try:
+        answer = await call(clients, "s3", "GetObject", {"Bucket": bucket, "Key": key})
+    except NotFound:
+        return None
+    body = _Download(clients, uri, cast("_Body", answer["Body"]))
+    try:
+        content = await body.read(limit_bytes + 1)
+    finally:
+        body.close()
+    if len(content) > limit_bytes:
+        msg = f"{uri} is over {limit_bytes} bytes, which is more than is read of it."
+        raise JobFailed(msg)
+    return content
+
+
 async def ensure_bucket(clients: AwsClients, bucket: str) -> None:
     """Make the bucket unless it is there and ours."""
     try:

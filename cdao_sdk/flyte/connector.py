@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,9 +34,12 @@ from cdao_sdk.errors import (
     ResourcesUnavailable,
     SubmissionError,
 )
+from cdao_sdk.flyte import flytekit_runtime
+from cdao_sdk.flyte.attempt_spec import keep_interruptible, spec_for_attempt
 from cdao_sdk.flyte.job_meta import JobMeta, encode_interface
 from cdao_sdk.flyte.payload import TaskPayload
 from cdao_sdk.flyte.results import ResultPlaces, decode_outputs, uri_literal
+from cdao_sdk.flyte.secret_references import secret_references
 from cdao_sdk.flyte.submission import Attempt, Place, model_uri, prepare
 from cdao_sdk.kinds.job import ApiCall, ModelSource, Phase
 from cdao_sdk.kinds.observation import plain_reason
@@ -108,12 +111,29 @@ class SageMakerConnector(AsyncConnectorBase):
             PlanError: The inputs do not fit.
         """
         payload = TaskPayload.from_json(cast("Mapping[str, object]", task_template.custom))
+        spec = spec_for_attempt(payload.spec, task_template, task_execution_metadata)
+        payload = replace(payload, spec=spec)
         literals = inputs.literals if inputs is not None else {}
         attempt = _attempt(task_template, task_execution_metadata, output_prefix)
         uri = model_uri(payload, literals)
         model = await self._model(uri) if uri else None
         place = await self._place(attempt, output_prefix, payload)
-        submission = prepare(payload, literals, attempt, place, model)
+        flytekit = None
+        if flytekit_runtime.uses_flytekit(payload.spec):
+            flytekit = flytekit_runtime.flytekit_call(
+                task_template, task_execution_metadata, output_prefix
+            )
+        types = {name: item.type for name, item in task_template.interface.inputs.items()}
+        submission = prepare(
+            payload,
+            literals,
+            attempt,
+            place,
+            model,
+            types=types,
+            flytekit=flytekit,
+            secrets=secret_references(task_template, place.region),
+        )
         for source, target in submission.copies:
             await copy(self._services.clients, source, target)
         for target, content in submission.objects.items():
@@ -123,6 +143,7 @@ class SageMakerConnector(AsyncConnectorBase):
             job_name=submission.job_name,
             runs_body=payload.runs_body,
             interface=encode_interface(task_template.interface),
+            flytekit_prefix=output_prefix if flytekit else "",
         )
         await self._send(meta, submission.calls)
         return meta
@@ -251,14 +272,25 @@ class SageMakerConnector(AsyncConnectorBase):
         self, meta: JobMeta, description: Mapping[str, object], observation: Observation
     ) -> Resource:
         phase, message, outputs = observation.phase, observation.message, None
-        failure: dict[str, object] = {}
-        if phase is Phase.SUCCEEDED:
+        reason = observation.failure_reason
+        facts: dict[str, object] = {}
+        if meta.flytekit_prefix:
+            verdict = await flytekit_runtime.judge(
+                self._services.clients,
+                meta.flytekit_prefix,
+                observation,
+                has_outputs=bool(meta.outputs),
+            )
+            phase, reason = verdict.phase, verdict.reason
+            facts = {"deck": verdict.deck_uri} if verdict.deck_uri else {}
+        elif phase is Phase.SUCCEEDED:
             try:
                 outputs = await self._outputs(meta, description)
             except JobFailed as error:
                 phase, message = Phase.FAILED, str(error)
         if phase in (Phase.FAILED, Phase.RETRYABLE):
-            message, failure = await self._failure(meta, observation.failure_reason or message)
+            message, failure = await self._failure(meta, reason or message)
+            facts |= failure
         if phase.is_terminal:
             await self._clean_up(meta.job_name)
         return Resource(
@@ -266,7 +298,7 @@ class SageMakerConnector(AsyncConnectorBase):
             message=message,
             log_links=self._log_links(meta.job_name),
             outputs=outputs,
-            custom_info=self._custom_info(meta, description, observation) | failure,
+            custom_info=self._custom_info(meta, description, observation) | facts,
         )
 
     async def _outputs(self, meta: JobMeta, description: Mapping[str, object]) -> LiteralMap:
@@ -409,5 +441,6 @@ def register_connectors() -> None:
 
     from cdao_sdk.kinds.registry import KINDS
 
+    keep_interruptible()
     for name in KINDS:
         ConnectorRegistry.register(SageMakerConnector(find_kind(name)), override=True)

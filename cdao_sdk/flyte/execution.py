@@ -25,7 +25,8 @@ from cdao_sdk.aws.bridge import bridge
 from cdao_sdk.aws.watch import JobWatch, log_tail
 from cdao_sdk.errors import CdaoError, ExecutionTimeout, JobStopped, NotFound
 from cdao_sdk.execution_record import ExecutionRecord, ExecutionStatus
-from cdao_sdk.flyte.local_engine import execute, node_order, own_context_stack
+from cdao_sdk.flyte.local_engine import execute, node_order
+from cdao_sdk.flyte.threads import own_context_stack
 from cdao_sdk.kinds.naming import execution_slug
 
 if TYPE_CHECKING:
@@ -103,6 +104,11 @@ class Execution(abc.ABC):
             job_name: The job; None: every job of the execution.
             lines: How many lines a job at the most.
         """
+
+    @property
+    @abc.abstractmethod
+    def cached_nodes(self) -> tuple[str, ...]:
+        """Ids of the nodes, so far, whose result came from the cache: they made no job."""
 
     @abc.abstractmethod
     def cancel(self) -> None:
@@ -242,6 +248,10 @@ class LocalExecution(Execution):
 
     def logs(self, job_name: str | None = None, lines: int = 100) -> list[LogLine]:
         return execution_logs(self._run.services.clients, self.jobs(), job_name, lines)
+
+    @property
+    def cached_nodes(self) -> tuple[str, ...]:
+        return tuple(self._run.cached_nodes)
 
     def cancel(self) -> None:
         self._run.stop.set()

@@ -28,13 +28,15 @@ def close_s3_sessions() -> None:
     if s3fs is None:
         return
     for file_system in cast("Iterable[Any]", list(s3fs.S3FileSystem._cache.values())):  # noqa: SLF001 # fsspec lists its instances nowhere else
-        client = getattr(file_system, "_s3", None)
+        # It holds a client for each region whose bucket was asked for, not only the first.
+        sessions = getattr(file_system, "_s3creator", None)
         loop = file_system.storage_options.get("loop")
-        if client is None or not isinstance(loop, asyncio.AbstractEventLoop):
+        if sessions is None or not isinstance(loop, asyncio.AbstractEventLoop):
             continue
         if not loop.is_running():
             continue
         try:
-            asyncio.run_coroutine_threadsafe(client.close(), loop).result(_PATIENCE_SECONDS)
+            closing = sessions.__aexit__(None, None, None)
+            asyncio.run_coroutine_threadsafe(closing, loop).result(_PATIENCE_SECONDS)
         except FutureTimeoutError:
             logger.debug("an S3 session did not close in time")

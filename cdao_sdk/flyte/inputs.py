@@ -9,7 +9,6 @@ The control plane reads no user type and no pickle: a value is turned by the lit
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +20,14 @@ from flytekit.models.types import SimpleType
 from google.protobuf.json_format import MessageToDict
 
 from cdao_sdk.errors import PlanError
+from cdao_sdk.flyte.input_files import InputFiles, s3_uri
+from cdao_sdk.flyte.structures import (
+    PICKLE_FORMAT,
+    encode_structure,
+    joined_list,
+    joined_map,
+    structure_fields,
+)
 from cdao_sdk.kinds.job import DataSource
 
 if TYPE_CHECKING:
@@ -31,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["InputEncoder", "holds", "parameter_type", "plain_value"]
 
-_PICKLE_FORMAT = "PythonPickle"
 MSGPACK = "msgpack"
 
 SIMPLE_NAMES = {
@@ -50,7 +56,7 @@ SIMPLE_NAMES = {
 def parameter_type(literal_type: flyte_types.LiteralType) -> str:
     """The name of a literal type, as the job kinds know it."""
     if literal_type.blob is not None:
-        if literal_type.blob.format == _PICKLE_FORMAT:
+        if literal_type.blob.format == PICKLE_FORMAT:
             return "pickle"
         multipart = BlobType.BlobDimensionality.MULTIPART
         return "directory" if literal_type.blob.dimensionality == multipart else "file"
@@ -80,7 +86,12 @@ def holds(literal_type: flyte_types.LiteralType, names: Collection[str]) -> bool
     if literal_type.union_type is not None:
         parts += literal_type.union_type.variants
     inner = any(holds(part, names) for part in parts if part is not None)
-    return inner or parameter_type(literal_type) in names
+    # flytekit pickles nothing inside a structure, whatever it says of a field's own type.
+    unpickled = [name for name in names if name != "pickle"]
+    fields = structure_fields(literal_type).values()
+    return (
+        inner or parameter_type(literal_type) in names or any(holds(f, unpickled) for f in fields)
+    )
 
 
 def plain_value(name: str, literal: lit.Literal) -> object:
@@ -98,7 +109,7 @@ def plain_value(name: str, literal: lit.Literal) -> object:
 
 
 def _strip(name: str, encoded: Mapping[str, object]) -> object:
-    for tag in ("value", "datetime", "timedelta", "float"):
+    for tag in ("value", "datetime", "timedelta", "float", "bytes"):
         if tag in encoded:
             return encoded[tag]
     if "list" in encoded:
@@ -121,16 +132,24 @@ class InputEncoder:
 
     Attributes:
         input_root: Where channels lie in the container, such as ``"/opt/ml/input/data"``.
+        manifest_root: S3 prefix for the manifests of channels, without a trailing slash.
         channels: Channel's name → what feeds it.
         copies: Source URI → path below the ``cdao-job`` channel: pickles, their bytes unread.
+        objects: S3 URI → content: the manifests.
     """
 
     input_root: str
+    manifest_root: str = ""
     channels: dict[str, DataSource] = field(default_factory=dict[str, DataSource])
     copies: dict[str, str] = field(default_factory=dict[str, str])
+    objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     def encode(
-        self, name: str, literal: lit.Literal, source: DataSource | None = None
+        self,
+        name: str,
+        literal: lit.Literal,
+        source: DataSource | None = None,
+        literal_type: flyte_types.LiteralType | None = None,
     ) -> dict[str, object]:
         """One input as the script runtime reads it.
 
@@ -138,23 +157,39 @@ class InputEncoder:
             name: The input's name; its channel is named after it.
             literal: The value.
             source: Options of the channel, where the task named some; its ``uri`` is ignored.
+            literal_type: The declared type; it tells files inside structures from other values.
+
+        Raises:
+            PlanError: The value cannot be brought into the job.
         """
+        files = InputFiles(name)
+        encoded = self._encode(name, literal, literal_type, files)
+        placement = files.place(self.input_root, source, self.manifest_root)
+        self.channels.update(placement.channels)
+        for channel, manifest in placement.manifests.items():
+            self.objects[placement.channels[channel].uri] = manifest
+        return encoded
+
+    def _encode(
+        self,
+        name: str,
+        literal: lit.Literal,
+        kind: flyte_types.LiteralType | None,
+        files: InputFiles,
+    ) -> dict[str, object]:
         if literal.scalar is not None:
-            return self._scalar(name, literal.scalar, source)
+            return self._scalar(name, literal.scalar, kind, files)
         if literal.collection is not None:
-            items = literal.collection.literals
-            encoded = [self.encode(f"{name}-{index}", item) for index, item in enumerate(items)]
-            if all(set(item) == {"value"} for item in encoded):
-                return {"value": [item["value"] for item in encoded]}
-            return {"list": encoded}
+            inner = kind.collection_type if kind is not None else None
+            return joined_list(
+                self._encode(name, item, inner, files) for item in literal.collection.literals
+            )
         if literal.map is not None:
-            entries = {
-                key: self.encode(f"{name}-{index}", item)
-                for index, (key, item) in enumerate(literal.map.literals.items())
-            }
-            if all(set(item) == {"value"} for item in entries.values()):
-                return {"value": {key: item["value"] for key, item in entries.items()}}
-            return {"map": entries}
+            inner = kind.map_value_type if kind is not None else None
+            return joined_map(
+                (key, self._encode(name, item, inner, files))
+                for key, item in literal.map.literals.items()
+            )
         msg = (
             f"Input {name!r} is too large for Flyte to hand it on by value: pass it as a FlyteFile"
             " or a data frame."
@@ -162,72 +197,38 @@ class InputEncoder:
         raise PlanError(msg)
 
     def _scalar(
-        self, name: str, scalar: lit.Scalar, source: DataSource | None
+        self,
+        name: str,
+        scalar: lit.Scalar,
+        kind: flyte_types.LiteralType | None,
+        files: InputFiles,
     ) -> dict[str, object]:
         if scalar.primitive is not None:
             return _primitive(scalar.primitive)
         if scalar.union is not None:
-            return self.encode(name, scalar.union.value, source)
+            return self._encode(name, scalar.union.value, scalar.union.stored_type, files)
         if scalar.binary is not None:
-            return {"value": _from_msgpack(name, scalar.binary)}
+            return _structure(name, _from_msgpack(name, scalar.binary), kind, files)
         if scalar.generic is not None:
-            return {"value": MessageToDict(scalar.generic)}
+            return _structure(name, MessageToDict(scalar.generic), kind, files)
         if scalar.blob is not None:
-            return self._blob(name, scalar.blob, source)
+            return self._blob(name, scalar.blob, files)
         if scalar.structured_dataset is not None:
             dataset = scalar.structured_dataset
-            kind = dataset.metadata.structured_dataset_type if dataset.metadata else None
-            return self._dataframe(
-                name, dataset.uri, (kind.format if kind else "") or "parquet", source
-            )
+            told = dataset.metadata.structured_dataset_type if dataset.metadata else None
+            return files.dataframe(dataset.uri, (told.format if told else "") or "parquet")
         if scalar.schema is not None:
-            return self._dataframe(name, scalar.schema.uri, "parquet", source)
+            return files.dataframe(scalar.schema.uri, "parquet")
         return {"value": None}
 
-    def _blob(self, name: str, blob: lit.Blob, source: DataSource | None) -> dict[str, object]:
+    def _blob(self, name: str, blob: lit.Blob, files: InputFiles) -> dict[str, object]:
         kind = blob.metadata.type
-        if kind.format == _PICKLE_FORMAT:
-            path = self.copies.setdefault(_s3(name, blob.uri), f"pickles/{len(self.copies)}")
+        if kind.format == PICKLE_FORMAT:
+            path = self.copies.setdefault(s3_uri(name, blob.uri), f"pickles/{len(self.copies)}")
             return {"pickle": f"{self.input_root}/cdao-job/{path}"}
         if kind.dimensionality == BlobType.BlobDimensionality.MULTIPART:
-            uri = _s3(name, blob.uri).rstrip("/") + "/"
-            return {"directory": self._channel(name, uri, source), "uri": blob.uri}
-        uri = _s3(name, blob.uri)
-        folder = self._channel(name, uri, source)
-        return {"file": f"{folder}/{uri.rpartition('/')[2]}", "uri": uri}
-
-    def _dataframe(
-        self, name: str, uri: str, format_name: str, source: DataSource | None
-    ) -> dict[str, object]:
-        uri = _s3(name, uri)
-        # A prefix without its slash would bring files/o1 and files/o10; a single file lies in the
-        # channel's folder, and is then the frame's only part.
-        is_file = "." in uri.rpartition("/")[2]
-        folder = self._channel(name, uri if is_file else uri.rstrip("/") + "/", source)
-        return {"dataframe": folder, "format": format_name.lower(), "uri": uri}
-
-    def _channel(self, name: str, uri: str, source: DataSource | None) -> str:
-        channel = name
-        options = source or DataSource(uri)
-        self.channels[channel] = DataSource(
-            uri,
-            content_type=options.content_type,
-            input_mode=options.input_mode,
-            data_type=options.data_type,
-            compression=options.compression,
-            distribution=options.distribution,
-        )
-        return f"{self.input_root}/{channel}"
-
-
-def _s3(name: str, uri: str) -> str:
-    if not uri.startswith("s3://"):
-        msg = (
-            f"Input {name!r} is {uri!r}, which SageMaker cannot read: give an s3:// URI, or a local"
-            " file to `run()`, which uploads it."
-        )
-        raise PlanError(msg)
-    return uri
+            return files.directory(blob.uri)
+        return files.file(blob.uri)
 
 
 def _primitive(primitive: lit.Primitive) -> dict[str, object]:
@@ -246,9 +247,20 @@ def _from_msgpack(name: str, binary: lit.Binary) -> object:
         msg = f"Input {name!r} has the binary format {binary.tag!r}; only {MSGPACK!r} is known."
         raise PlanError(msg)
     try:
-        value: object = msgpack.unpackb(binary.value, strict_map_key=False)
-        json.dumps(value)
+        return cast("object", msgpack.unpackb(binary.value, strict_map_key=False))
     except (TypeError, ValueError) as error:
-        msg = f"Input {name!r} holds a value that is not JSON: {error}"
-        raise PlanError(msg) from error
-    return value
+        raise _no_json(name, error) from error
+
+
+def _structure(
+    name: str, value: object, kind: flyte_types.LiteralType | None, files: InputFiles
+) -> dict[str, object]:
+    try:
+        return encode_structure(value, kind, files)
+    except TypeError as error:
+        raise _no_json(name, error) from error
+
+
+def _no_json(name: str, error: Exception) -> PlanError:
+    msg = f"Input {name!r} holds a value that is not JSON: {error}"
+    return PlanError(msg)

@@ -49,6 +49,7 @@ class _Wire(BaseModel):
     interface: str
     pending: list[_PendingCall]
     waiting: str
+    flytekit_prefix: str = ""
     version: Literal[1]
 
 
@@ -63,6 +64,7 @@ class JobMeta(ResourceMeta):
         interface: The task's outputs, a serialised ``VariableMap`` in base64.
         pending: Requests that SageMaker has not taken yet.
         waiting: Why not.
+        flytekit_prefix: Where flytekit writes outputs and errors, if it runs the function.
     """
 
     kind: str
@@ -71,6 +73,7 @@ class JobMeta(ResourceMeta):
     interface: str
     pending: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     waiting: str = ""
+    flytekit_prefix: str = ""
     version: int = _META_VERSION
 
     @classmethod

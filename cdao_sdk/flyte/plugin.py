@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
+import threading
+
+from cdao_sdk.flyte.filesystems import close_s3_sessions
 
 __all__ = ["load"]
 
@@ -15,3 +19,7 @@ def load() -> None:
 
     register_task_types()
     register_connectors()
+    if "CDAO_RUNNER" in os.environ:
+        # Inside a job flytekit's complaints of open sessions would fill the log's last lines; at
+        # atexit its event loops are closed.
+        threading._register_atexit(close_s3_sessions)  # noqa: SLF001 # pyright: ignore # as concurrent.futures does

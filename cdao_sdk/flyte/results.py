@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, cast
 
 import msgpack
 from flytekit.models import literals as lit
+from flytekit.models.core.types import BlobType
 from flytekit.models.literals import StructuredDatasetMetadata
 from flytekit.models.types import SimpleType, StructuredDatasetType
 
 from cdao_sdk.errors import JobFailed
-from cdao_sdk.flyte.inputs import MSGPACK, SIMPLE_NAMES
+from cdao_sdk.flyte.inputs import MSGPACK, SIMPLE_NAMES, parameter_type
+from cdao_sdk.flyte.structures import plain, structure, structure_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from flytekit.models import types as flyte_types
 
 __all__ = ["ResultPlaces", "decode_outputs", "uri_literal"]
+
+
+# Whoever may write to the bucket may have written what is read here.
+_MALFORMED = (TypeError, ValueError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ class ResultPlaces:
                 if self.result_uri.endswith(".tar.gz"):
                     return self.result_uri
                 return f"{self.result_uri}/{encoded[tag]}".rstrip("/")
-        msg = f"The job's result names no file where one is declared: {encoded!r}"
-        raise JobFailed(msg)
+        msg = "it names no file where one is declared"
+        raise ValueError(msg)
 
 
 def decode_outputs(
@@ -86,8 +92,7 @@ def decode_outputs(
         encoded = cast("dict[str, object]", outputs[name])
         try:
             literals[name] = _decode(name, encoded, literal_type, places)
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            # Whoever may write to the bucket may have written this.
+        except _MALFORMED as error:
             msg = f"Output {name!r} of the job is malformed: {encoded!r:.200}: {error}"
             raise JobFailed(msg) from error
     return lit.LiteralMap(literals)
@@ -110,7 +115,7 @@ def _decode(
         blob = lit.Blob(lit.BlobMetadata(literal_type.blob), places.locate(encoded))
         return lit.Literal(scalar=lit.Scalar(blob=blob))
     if literal_type.structured_dataset_type is not None:
-        return _dataset(encoded, places)
+        return _dataset(encoded, literal_type.structured_dataset_type, places)
     if literal_type.collection_type is not None:
         items = _items(name, encoded)
         inner = literal_type.collection_type
@@ -124,34 +129,21 @@ def _decode(
             map=lit.LiteralMap({k: _decode(name, v, inner, places) for k, v in entries.items()})
         )
     if literal_type.enum_type is not None:
-        value = _plain(name, encoded, places)
+        value = plain(encoded, places.locate)
         if value not in literal_type.enum_type.values:
             raise _misfit(name, f"one of {literal_type.enum_type.values}", value)
         return _string(value)
-    return _decode_simple(name, _plain(name, encoded, places), literal_type.simple)
+    return _decode_simple(name, encoded, literal_type, places)
 
 
-def _dataset(encoded: Mapping[str, object], places: ResultPlaces) -> lit.Literal:
-    format_name = str(encoded.get("format", "parquet"))
-    metadata = StructuredDatasetMetadata(StructuredDatasetType(format=format_name))
+def _dataset(
+    encoded: Mapping[str, object], declared: StructuredDatasetType, places: ResultPlaces
+) -> lit.Literal:
+    format_name = str(encoded.get("format") or declared.format or "parquet")
+    kind = StructuredDatasetType(columns=declared.columns, format=format_name)
+    metadata = StructuredDatasetMetadata(kind)
     dataset = lit.StructuredDataset(uri=places.locate(encoded), metadata=metadata)
     return lit.Literal(scalar=lit.Scalar(structured_dataset=dataset))
-
-
-def _plain(name: str, encoded: Mapping[str, object], places: ResultPlaces) -> object:
-    if "datetime" in encoded:
-        return datetime.fromisoformat(str(encoded["datetime"]))
-    if "timedelta" in encoded:
-        return timedelta(seconds=float(cast("float", encoded["timedelta"])))
-    if "float" in encoded:
-        return float(str(encoded["float"]))
-    if "value" in encoded:
-        return encoded["value"]
-    if "list" in encoded:
-        return [_plain(name, item, places) for item in _items(name, encoded)]
-    if "map" in encoded:
-        return {key: _plain(name, v, places) for key, v in _entries(name, encoded).items()}
-    return places.locate(encoded)
 
 
 def _items(name: str, encoded: Mapping[str, object]) -> list[dict[str, object]]:
@@ -221,26 +213,24 @@ _PRIMITIVES: Mapping[int, Callable[[object], lit.Primitive | None]] = {
 }
 
 
-def _decode_simple(name: str, value: object, simple: int | None) -> lit.Literal:
+def _decode_simple(
+    name: str,
+    encoded: Mapping[str, object],
+    literal_type: flyte_types.LiteralType,
+    places: ResultPlaces,
+) -> lit.Literal:
+    simple = literal_type.simple
     if simple == SimpleType.NONE:
         return lit.Literal(scalar=lit.Scalar(none_type=lit.Void()))
     if simple is not None and simple in _PRIMITIVES:
+        value = plain(encoded, places.locate)
         primitive = _PRIMITIVES[simple](value)
         if primitive is None:
-            raise _misfit(name, SIMPLE_NAMES[simple], value)
+            too_large = " of 64 bits" if simple == SimpleType.INTEGER else ""
+            raise _misfit(name, SIMPLE_NAMES[simple] + too_large, value)
         return lit.Literal(scalar=lit.Scalar(primitive=primitive))
-    packed = cast("bytes", msgpack.packb(value, default=_json_text))
+    packed = cast("bytes", msgpack.packb(structure(encoded, literal_type, places.locate)))
     return lit.Literal(scalar=lit.Scalar(binary=lit.Binary(packed, MSGPACK)))
-
-
-def _json_text(value: object) -> object:
-    """A moment or a span inside a structure, as flytekit's own structures hold them."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    msg = f"a {type(value).__name__} in a structure"
-    raise TypeError(msg)
 
 
 # JSON's own type → the variant of a union that is meant by it, before any that would also take it.
@@ -257,15 +247,36 @@ def _decode_union(
     name: str, encoded: Mapping[str, object], union: flyte_types.UnionType, places: ResultPlaces
 ) -> lit.Literal:
     is_none = encoded.get("value", "") is None
-    meant = _MEANT.get(type(encoded.get("value", {})))
     variants = cast("list[flyte_types.LiteralType]", union.variants)
-    first = [v for v in variants if meant is not None and v.simple == meant]
-    for variant in first + [v for v in variants if v not in first]:
+    meant = [variant for variant in variants if _is_meant(encoded, variant)]
+    for variant in meant + [variant for variant in variants if variant not in meant]:
         if is_none != (variant.simple == SimpleType.NONE):
             continue
         try:
             value = _decode(name, encoded, variant, places)
-        except JobFailed:
+        except (JobFailed, *_MALFORMED):
             continue
         return lit.Literal(scalar=lit.Scalar(union=lit.Union(value, variant)))
-    raise _misfit(name, "one of several types", encoded)
+    names = " or ".join(parameter_type(variant) for variant in variants)
+    raise _misfit(name, names, encoded.get("value", dict(encoded)))
+
+
+def _is_meant(encoded: Mapping[str, object], variant: flyte_types.LiteralType) -> bool:
+    """Whether a variant of a union is the one for values that look like this."""
+    value = encoded.get("value", encoded.get("list", encoded.get("map")))
+    if isinstance(value, list):
+        return variant.collection_type is not None
+    if isinstance(value, dict):
+        fields = structure_fields(variant)
+        keys = cast("dict[str, object]", value).keys()
+        is_struct = variant.simple == SimpleType.STRUCT and keys <= (fields.keys() or keys)
+        return is_struct or variant.map_value_type is not None
+    if "value" in encoded:
+        return variant.simple == _MEANT.get(type(value))
+    if "dataframe" in encoded:
+        return variant.structured_dataset_type is not None
+    if "file" in encoded or "directory" in encoded:
+        dimensionality = BlobType.BlobDimensionality
+        wanted = dimensionality.SINGLE if "file" in encoded else dimensionality.MULTIPART
+        return variant.blob is not None and variant.blob.dimensionality == wanted
+    return "uri" in encoded and (variant.blob or variant.structured_dataset_type) is not None

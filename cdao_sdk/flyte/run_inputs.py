@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import inspect
 import typing
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from flytekit.core.workflow import WorkflowBase
     from flytekit.models.literals import Literal
 
-__all__ = ["Entity", "Runnable", "input_literals"]
+__all__ = ["Entity", "Runnable", "input_literals", "launch_plan_literals"]
 
+_TIMES = (datetime, date, timedelta)
 _ANY: object = typing.Any  # from Python 3.11 on a class, yet nothing is an instance of it
 Entity = typing.Union["WorkflowBase", "PythonTask", LaunchPlan]
 
@@ -96,6 +97,13 @@ def input_literals(
     return literals
 
 
+def launch_plan_literals(plan: LaunchPlan) -> dict[str, Literal]:
+    """The inputs that a launch plan brings itself: its defaults, and what it has fixed."""
+    parameters = plan.parameters.parameters
+    defaults = {name: item.default for name, item in parameters.items() if item.default is not None}
+    return {**defaults, **plan.fixed_inputs.literals}
+
+
 def _takes_none(python_type: object) -> bool:
     return python_type in (None, type(None)) or type(None) in typing.get_args(python_type)
 
@@ -130,10 +138,8 @@ def _from_json(value: object, python_type: object) -> object:
 def _of_class(value: object, python_type: type) -> object:
     if issubclass(python_type, (FlyteFile, FlyteDirectory)):
         return _existing(value)
-    if isinstance(value, str) and issubclass(python_type, datetime):
-        return datetime.fromisoformat(value)
-    if isinstance(value, (int, float)) and issubclass(python_type, timedelta):
-        return timedelta(seconds=value)
+    if isinstance(value, (str, int, float)) and python_type in _TIMES:
+        return _time(value, python_type)
     if not isinstance(value, python_type) and issubclass(python_type, enum.Enum):
         return python_type(value)
     if isinstance(value, dict) and dataclasses.is_dataclass(python_type):
@@ -142,6 +148,20 @@ def _of_class(value: object, python_type: type) -> object:
         msg = f"it is a {type(value).__name__}"
         raise TypeError(msg)
     return float(cast("float", value)) if python_type is float else value
+
+
+def _time(value: float | str, python_type: type) -> object:
+    """A point in time from ISO 8601, a duration from seconds; Python 3.10 does not read the Z."""
+    if python_type is timedelta:
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            msg = "write it as seconds, such as 90 or 0.5"
+            raise TypeError(msg)
+        return timedelta(seconds=value)
+    if not isinstance(value, str):
+        msg = "write it as text, such as '2026-01-31' or '2026-01-31T12:00:00Z'"
+        raise TypeError(msg)
+    text = f"{value[:-1]}+00:00" if value[-1:] in ("Z", "z") else value
+    return date.fromisoformat(text) if python_type is date else datetime.fromisoformat(text)
 
 
 def _dataclass(values: dict[str, object], python_type: type) -> object:

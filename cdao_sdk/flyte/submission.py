@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from cdao_sdk.errors import PlanError
+from cdao_sdk.flyte.flytekit_runtime import uses_flytekit
 from cdao_sdk.flyte.inputs import InputEncoder, plain_value
 from cdao_sdk.kinds.hyperparameters import hyperparameter_text
 from cdao_sdk.kinds.job import DataSource, JobContext, ModelSource, RuntimeFiles
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from flytekit.models.literals import Literal
+    from flytekit.models.types import LiteralType
     from pydantic import JsonValue
 
+    from cdao_sdk.flyte.flytekit_runtime import FlytekitCall
     from cdao_sdk.flyte.payload import TaskPayload
     from cdao_sdk.kinds.job import ApiCall
     from cdao_sdk.kinds.parameters import ParameterRole
@@ -103,6 +106,10 @@ def prepare(
     attempt: Attempt,
     place: Place,
     model: ModelSource | None = None,
+    *,
+    types: Mapping[str, LiteralType] | None = None,
+    flytekit: FlytekitCall | None = None,
+    secrets: Sequence[Mapping[str, object]] = (),
 ) -> Submission:
     """Build everything that one job needs.
 
@@ -112,6 +119,10 @@ def prepare(
         attempt: Which try this is; the job's name is a function of it.
         place: Where it runs.
         model: The model, for a kind that serves one.
+        types: The inputs' declared types; they tell files inside structures from other values.
+        flytekit: How flytekit is started, for a task that it runs; without it the requests are
+            the same, but the job's document does not say it.
+        secrets: References to what the job may fetch from Secrets Manager; never values.
 
     Raises:
         PlanError: The inputs do not fit the job.
@@ -124,7 +135,7 @@ def prepare(
     label = f"{attempt.node}-{payload.entry.function}"
     name = job_name(attempt.execution, label, attempt.attempt)
     output_uri = f"{place.base_uri}/{attempt.node}"
-    payload = replace(payload, spec=_with_checkpoints(payload.spec, output_uri))
+    payload = replace(payload, spec=_with_checkpoints(payload, output_uri))
     context = JobContext(
         job_name=name,
         role_arn=place.role_arn,
@@ -134,16 +145,40 @@ def prepare(
         tags=_tags(attempt, place),
     )
     if payload.runs_body:
-        return _with_body(payload, inputs, attempt, place, context)
+        return _with_body(
+            payload,
+            inputs,
+            attempt,
+            place,
+            context,
+            types=types or {},
+            flytekit=flytekit,
+            secrets=secrets,
+        )
     context = _without_body(payload, inputs, context)
     return Submission(name, (), {}, _calls(payload, context))
 
 
-def _with_checkpoints(spec: JobSpec, output_uri: str) -> JobSpec:
-    """A spot job without a checkpoint URI gets one that all attempts of its node share."""
-    if getattr(spec, "use_spot_instances", False) and not getattr(spec, "checkpoint_uri", None):
+def _with_checkpoints(payload: TaskPayload, output_uri: str) -> JobSpec:
+    """A training job gets a checkpoint URI, unless it has one, that all attempts of its node share.
+
+    So does a function on demand: Flyte's retries and ``current_context().checkpoint`` live by it,
+    and it costs nothing as long as the function writes no checkpoint. A built-in algorithm writes
+    its checkpoints unasked, so it gets the URI on spot only.
+    """
+    spec = payload.spec
+    wants = payload.runs_body or getattr(spec, "use_spot_instances", False)
+    if wants and hasattr(spec, "checkpoint_uri") and not getattr(spec, "checkpoint_uri", None):
         return spec.model_copy(update={"checkpoint_uri": f"{output_uri}/checkpoints"})
     return spec
+
+
+def _distribution(spec: JobSpec) -> dict[str, object] | None:
+    """How several processes are started, for the script runtime."""
+    kind = getattr(spec, "distribution", None)
+    if kind is None:
+        return None
+    return {"kind": kind, "processes_per_host": getattr(spec, "processes_per_host", None)}
 
 
 def _calls(payload: TaskPayload, context: JobContext) -> tuple[ApiCall, ...]:
@@ -173,13 +208,7 @@ def _uri(role: ParameterRole, literal: Literal) -> str:
 
 
 def _source(role: ParameterRole, uri: str) -> DataSource:
-    return DataSource(
-        uri,
-        content_type=role.content_type,
-        input_mode=role.input_mode,
-        compression=role.compression,
-        distribution=role.distribution,
-    )
+    return role.source(uri)
 
 
 # --- the job is an algorithm or a service ---------------------------------------------------
@@ -231,10 +260,22 @@ def _with_body(
     attempt: Attempt,
     place: Place,
     context: JobContext,
+    *,
+    types: Mapping[str, LiteralType],
+    flytekit: FlytekitCall | None,
+    secrets: Sequence[Mapping[str, object]],
 ) -> Submission:
+    if uses_flytekit(payload.spec):  # it brings inputs and code by itself
+        payload, inputs = replace(payload, roles=(), outputs=(), code_uri=None), {}
     root = _INPUT_ROOT[payload.kind]
-    encoder = InputEncoder(root)
-    encoded = {role.name: _encode(encoder, role, inputs[role.name]) for role in payload.roles}
+    encoder = InputEncoder(root, f"{context.output_uri}/{context.job_name}/manifests")
+    encoded = {
+        role.name: _encode(encoder, role, inputs[role.name], types.get(role.name))
+        for role in payload.roles
+    }
+    for role in payload.roles:
+        if role.instance_groups:  # hosts of other groups get None
+            encoded[role.name]["instance_groups"] = list(role.instance_groups)
     job_uri = f"{context.output_uri}/{context.job_name}/job/"
     runtime = RuntimeFiles(
         runtime_uri=f"{place.runtime_uri}/", job_uri=job_uri, code_uri=payload.code_uri
@@ -257,18 +298,25 @@ def _with_body(
             "attempt": attempt.attempt,
         },
         "hyperparameters": getattr(payload.spec, "hyperparameters", {}),
+        "distribution": _distribution(payload.spec),
     }
+    if secrets:
+        document["secrets"] = list(secrets)
+    if flytekit is not None:
+        document["flytekit"] = asdict(flytekit)
     return Submission(
         job_name=context.job_name,
         copies=[(source, job_uri + path) for source, path in encoder.copies.items()],
-        objects={f"{job_uri}spec.json": json.dumps(document).encode()},
+        objects={**encoder.objects, f"{job_uri}spec.json": json.dumps(document).encode()},
         calls=_calls(payload, context),
     )
 
 
-def _encode(encoder: InputEncoder, role: ParameterRole, literal: Literal) -> dict[str, object]:
+def _encode(
+    encoder: InputEncoder, role: ParameterRole, literal: Literal, kind: LiteralType | None
+) -> dict[str, object]:
     if role.role != "channel":
-        return encoder.encode(role.name, literal)
+        return encoder.encode(role.name, literal, literal_type=kind)
     channel = role.channel or role.name
     scalar = literal.scalar
     if scalar is not None and scalar.primitive is not None:
@@ -276,4 +324,4 @@ def _encode(encoder: InputEncoder, role: ParameterRole, literal: Literal) -> dic
         uri = _uri(role, literal)
         encoder.channels[channel] = _source(role, uri)
         return {"directory": f"{encoder.input_root}/{channel}", "uri": uri}
-    return encoder.encode(channel, literal, _source(role, ""))
+    return encoder.encode(channel, literal, _source(role, ""), kind)

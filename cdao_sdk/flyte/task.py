@@ -14,26 +14,37 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
+from flytekit.core.promise import (
+    Promise,
+    VoidPromise,
+    create_task_output,
+    translate_inputs_to_literals,
+)
 from flytekit.core.python_function_task import PythonFunctionTask
 from flytekit.core.type_engine import TypeEngine
 from flytekit.extend import TaskPlugins
+from flytekit.models.literals import LiteralMap
 
 from cdao_sdk.errors import SpecError, did_you_mean
+from cdao_sdk.flyte import flytekit_runtime
 from cdao_sdk.flyte.bundle import entry_point
+from cdao_sdk.flyte.image_specs import checked_spec, name_in_local_run, with_registered_image
 from cdao_sdk.flyte.inputs import holds, parameter_type
-from cdao_sdk.flyte.local_run import run_job
+from cdao_sdk.flyte.local_tasks import run_job
 from cdao_sdk.flyte.payload import TaskPayload
+from cdao_sdk.flyte.secret_references import check_secrets
+from cdao_sdk.flyte.type_rules import WORKING_TYPES, check_types
 from cdao_sdk.kinds.body import runs_body
-from cdao_sdk.kinds.build import build_spec
 from cdao_sdk.kinds.parameters import Channel, Parameter
 from cdao_sdk.kinds.registry import kind as find_kind
+from cdao_sdk.kinds.syntax import too_new_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from flytekit import FlyteContext
     from flytekit.configuration import SerializationSettings
-    from flytekit.models.literals import LiteralMap
+    from flytekit.image_spec.image_spec import ImageSpec
     from flytekit.models.types import LiteralType
 
     from cdao_sdk.kinds.job import JobKind
@@ -51,13 +62,14 @@ HANDLERS = ("model_fn", "input_fn", "predict_fn", "output_fn")
 
 @dataclass(frozen=True)
 class SageMakerTaskConfig:
-    """What a decorator was told: the kind, its spec, and functions that serve the model."""
+    """What a decorator was told: the kind, its spec, functions that serve the model, the image."""
 
     kind: str
     spec: JobSpec
     handlers: Mapping[str, Callable[..., object]] = field(
         default_factory=dict[str, "Callable[..., object]"]
     )
+    image: ImageSpec | None = None
 
 
 def make_config(kind_name: str, options: Mapping[str, object]) -> SageMakerTaskConfig:
@@ -84,8 +96,9 @@ def make_config(kind_name: str, options: Mapping[str, object]) -> SageMakerTaskC
         msg = "The model's handlers are not valid."
         raise SpecError(msg, problems=problems)
     handlers = cast("dict[str, Callable[..., object]]", named)
-    spec = build_spec(name, {k: v for k, v in options.items() if k not in HANDLERS})
-    return SageMakerTaskConfig(name, spec, handlers)
+    others = {k: v for k, v in options.items() if k not in HANDLERS}
+    spec, image = checked_spec(name, others)
+    return SageMakerTaskConfig(name, spec, handlers, image)
 
 
 class SageMakerTask(PythonFunctionTask):
@@ -103,6 +116,15 @@ class SageMakerTask(PythonFunctionTask):
         job_kind = find_kind(task_config.kind)
         body = inspect.unwrap(task_function)
         self._runs_body = runs_body(task_config.spec, body)
+        if flytekit_runtime.uses_flytekit(task_config.spec):
+            flytekit_runtime.check(
+                body.__qualname__, handlers=task_config.handlers, channels=_channels(body)
+            )
+            kwargs["container_image"] = task_config.spec.container_image
+        else:
+            check_types(body)
+        if task_config.image is not None:
+            kwargs["container_image"] = task_config.image
         with _stubs_allowed(not self._runs_body):
             super().__init__(
                 task_config=task_config,
@@ -111,6 +133,7 @@ class SageMakerTask(PythonFunctionTask):
                 **kwargs,
             )
         _check_outputs(self, runs=self._runs_body)
+        check_secrets(self.name, self.security_context, task_config.spec, runs_body=self._runs_body)
         if task_config.handlers and not self._runs_body:
             msg = (
                 f"{', '.join(task_config.handlers)}: the job is SageMaker's own algorithm, which"
@@ -118,17 +141,32 @@ class SageMakerTask(PythonFunctionTask):
             )
             raise SpecError(msg)
         self._spec = self._with_plain_files(task_config.spec)
-        self._roles = job_kind.parameters(
-            _parameters(self, body), has_body=self._runs_body, spec=self._spec
+        self._roles = (
+            flytekit_runtime.roles(_parameters(self, body))
+            if flytekit_runtime.uses_flytekit(self._spec)
+            else job_kind.parameters(
+                _parameters(self, body), has_body=self._runs_body, spec=self._spec
+            )
         )
         unused = [role.why for role in self._roles if role.role == "unused"]
-        for note in (*task_config.spec.notes, *unused):
+        for note in (*task_config.spec.notes, *self._too_new(body), *unused, *_notes(self)):
             logger.warning("%s: %s", self.name, note)
+
+    def _too_new(self, body: Callable[..., object]) -> list[str]:
+        """That the image's Python cannot import what runs in it."""
+        python = self._spec.image_python
+        found = too_new_for(body, python) if self._runs_body and python else None
+        if not found:
+            return []
+        module = body.__module__
+        return [f"the image has Python {python}, which cannot import {module}: {found}"]
 
     def _with_plain_files(self, spec: JobSpec) -> JobSpec:
         """A training job's outputs are one archive; a file returned in it could not be named."""
         variables = self.interface.outputs.values()
         holds_files = any(holds(variable.type, _FILES) for variable in variables)
+        if flytekit_runtime.uses_flytekit(spec):
+            return spec  # flytekit uploads files by itself
         if spec.component == "training" and self._runs_body and holds_files:
             return spec.model_copy(update={"output_compression": "NONE"})
         return spec
@@ -137,6 +175,11 @@ class SageMakerTask(PythonFunctionTask):
     def job_kind(self) -> JobKind[Any]:
         """The kind of SageMaker job."""
         return find_kind(self.task_config.kind)
+
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether a test has put something in its place, with ``flytekit.testing``."""
+        return "execute" in vars(self)
 
     @property
     def runs_body(self) -> bool:
@@ -156,7 +199,7 @@ class SageMakerTask(PythonFunctionTask):
         config = self.task_config
         payload = TaskPayload(
             kind=config.kind,
-            spec=self._spec,
+            spec=with_registered_image(self, self._spec, settings),
             roles=self._roles,
             runs_body=self._runs_body,
             entry=entry_point(inspect.unwrap(self.task_function)),
@@ -164,7 +207,50 @@ class SageMakerTask(PythonFunctionTask):
             outputs=tuple(self.interface.outputs),
             code_uri=code_uri,
         )
-        return payload.to_json()
+        custom = payload.to_json()
+        if "use_spot_instances" in self._spec.model_fields_set:
+            # Said is said, also where it is the default: interruptible does not change it then.
+            spot = {"use_spot_instances": getattr(self._spec, "use_spot_instances", False)}
+            custom["spec"] = {**cast("dict[str, object]", custom["spec"]), **spot}
+        return custom
+
+    def get_image(self, settings: SerializationSettings) -> str:
+        """The container image's name; an ImageSpec is built at registration only."""
+        return name_in_local_run(self.container_image) or str(super().get_image(settings))
+
+    @property
+    def _task_config(self) -> SageMakerTaskConfig:
+        return self.__config
+
+    @_task_config.setter
+    def _task_config(self, config: SageMakerTaskConfig) -> None:
+        # flytekit's with_overrides(task_config=…) sets it, for all nodes of the task.
+        if hasattr(self, "_spec"):
+            msg = (
+                f"{self.name}: with_overrides(task_config=…) would change every step that uses this"
+                " task; decorate the function a second time with the other options."
+            )
+            raise SpecError(msg)
+        self.__config = config
+
+    def local_execute(self, ctx: FlyteContext, **kwargs: object) -> object:
+        """Run the job for a call that flytekit's own local run makes.
+
+        flytekit's would look into its local cache first, and unpickle what it finds there.
+        """
+        if self.has_stand_in:
+            return super().local_execute(ctx, **kwargs)
+        literals = translate_inputs_to_literals(
+            ctx,
+            incoming_values=kwargs,
+            flyte_interface_types=self.interface.inputs,
+            native_types=self.get_input_types(),
+        )
+        outputs = run_job(self, LiteralMap(literals)).literals
+        if not outputs:
+            return VoidPromise(self.name)
+        promises = [Promise(name, outputs[name]) for name in self.interface.outputs]
+        return create_task_output(promises, self.python_interface)
 
     def execute(self, **kwargs: object) -> object:
         """Run the job for Python values, as flytekit's local map tasks ask for it."""
@@ -181,7 +267,8 @@ class SageMakerTask(PythonFunctionTask):
 
     def dispatch_execute(self, ctx: FlyteContext, input_literal_map: LiteralMap) -> LiteralMap:
         """Run the job: by the connector in a local run, by the body itself in a container."""
-        if ctx.execution_state is not None and ctx.execution_state.is_local_execution():
+        state = ctx.execution_state
+        if state is not None and state.is_local_execution() and not self.has_stand_in:
             return run_job(self, input_literal_map)
         return cast("LiteralMap", super().dispatch_execute(ctx, input_literal_map))
 
@@ -202,12 +289,14 @@ def _stubs_allowed(allowed: bool) -> Generator[None]:
 
 
 def _check_outputs(task: SageMakerTask, *, runs: bool) -> None:
+    if flytekit_runtime.uses_flytekit(task.task_config.spec):
+        return  # flytekit writes them, pickles too, and nothing here reads one
     outputs = task.interface.outputs
     pickled = [name for name, variable in outputs.items() if holds(variable.type, {"pickle"})]
     if pickled:
         msg = (
             f"{task.name} returns a type that Flyte can only pickle ({', '.join(pickled)}): declare"
-            " it, for example as dict, Dict[str, float], a dataclass or FlyteFile."
+            f" it, for example as dict, Dict[str, float], a dataclass or FlyteFile. {WORKING_TYPES}"
         )
         raise SpecError(msg)
     if not runs and len(outputs) > 1:
@@ -216,6 +305,11 @@ def _check_outputs(task: SageMakerTask, *, runs: bool) -> None:
             " what the service made. Declare `-> str`, FlyteFile or FlyteDirectory."
         )
         raise SpecError(msg)
+
+
+def _notes(task: SageMakerTask) -> Iterator[str]:
+    if task.metadata.interruptible and task.job_kind.name != "training":
+        yield f"interruptible is ignored: {task.job_kind.title} jobs have no spot instances"
 
 
 def _parameters(task: SageMakerTask, body: Callable[..., object]) -> list[Parameter]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,21 +45,11 @@ class Driven:
 
     @property
     def template(self) -> Any:
-        from flytekit.configuration import (
-            FastSerializationSettings,
-            ImageConfig,
-            SerializationSettings,
-        )
         from flytekit.models.task import TaskTemplate
-        from flytekit.tools.translator import get_serializable
 
-        settings = SerializationSettings(
-            image_config=ImageConfig.auto_default_image(),
-            fast_serialization_settings=FastSerializationSettings(
-                enabled=self._code is not None, distribution_location=self._code
-            ),
-        )
-        template = get_serializable(OrderedDict(), settings, self.task).template
+        from cdao_sdk.flyte.create_request import task_template
+
+        template = task_template(self.task, self._code)
         return TaskTemplate.from_flyte_idl(template.to_flyte_idl())  # as it comes over the wire
 
     def literals(self, inputs: dict[str, object]) -> Any:
@@ -72,10 +61,11 @@ class Driven:
         return TypeEngine.dict_to_literal_map(context, inputs, types)
 
     def metadata(self) -> Any:
-        from cdao_sdk.flyte.local_run import LocalRun, NodeRun, _metadata
+        from cdao_sdk.flyte.create_request import execution_metadata
+        from cdao_sdk.flyte.local_run import LocalRun
 
         run = LocalRun(self.execution, self.services, "project", "development")
-        return _metadata(self.task.name, NodeRun(run, self.node), self.attempt)
+        return execution_metadata(run, self.task.name, node=self.node, attempt=self.attempt)
 
     async def create_async(self, **inputs: object) -> JobMeta:
         return await self.connector.create(

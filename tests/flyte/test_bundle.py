@@ -123,7 +123,7 @@ def test_function_of_an_installed_module_goes_along(
 ) -> None:
     # An installed pipeline is not in SageMaker's image.
     purelib = {"purelib": str(tmp_path)}
-    monkeypatch.setattr(sysconfig, "get_paths", lambda: purelib)
+    monkeypatch.setattr(sysconfig, "get_paths", lambda *_, **__: purelib)
     files = {
         "bundled_own.py": "import bundled_dependency\ndef work(): ...\n",
         "bundled_dependency.py": "",

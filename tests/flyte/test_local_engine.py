@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import small_flows as flows
-from flytekit.core import local_cache
 
 import cdao_sdk
 from cdao_sdk.errors import CdaoError, JobFailed, JobStopped
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("on_embedded")
 
@@ -133,15 +129,13 @@ def test_plain_task_that_exits_does_not_leave_the_caller_waiting() -> None:
         execution.wait(timeout=30)
 
 
-def test_cached_task_runs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_cache, "CACHE_LOCATION", str(tmp_path / "cache"))
-    monkeypatch.setattr(local_cache.LocalTaskCache, "_initialized", False)
+def test_cached_task_runs_once() -> None:
     number = time.time_ns() % 10**9
     first = cdao_sdk.run(flows.cached, {"number": number}).wait(timeout=30)
     second = cdao_sdk.run(flows.cached, {"number": number}).wait(timeout=30)
     assert first.outputs == second.outputs == {"o0": number + 1}
     assert (len(first.jobs()), len(second.jobs())) == (1, 0)
-    local_cache.LocalTaskCache._cache.close()
+    assert (first.cached_nodes, second.cached_nodes) == ((), ("n0",))
 
 
 def test_cancel_half_way_stops_the_jobs() -> None:

@@ -85,6 +85,10 @@ TYPED = {
     Union[int, str]: _integers | _texts,
     Union[int, bool]: _integers | st.booleans(),
     Union[float, int]: _integers | st.floats(allow_nan=False),
+    Union[dict, List[int]]: st.lists(_integers, max_size=3)
+    | st.dictionaries(_texts, _json, max_size=3),
+    Union[Inner, Point]: _inners
+    | st.builds(Point, _integers, st.floats(allow_nan=False), _texts, st.none() | _inners),
     Union[str, List[int]]: _texts | st.lists(_integers, max_size=3),
 }
 
@@ -176,16 +180,6 @@ def test_file_and_folder_become_channels() -> None:
     assert encoder.channels["data"].uri == "s3://b/data/"
 
 
-def test_list_of_files_gets_a_channel_each() -> None:
-    files = [_blob(f"s3://b/{name}.csv", FlyteFile) for name in "ab"]
-    encoded, encoder = _encode(lit.Literal(collection=lit.LiteralCollection(files)))
-    assert [item["file"] for item in encoded["list"]] == [  # type: ignore[attr-defined]
-        "/opt/ml/input/data/data-0/a.csv",
-        "/opt/ml/input/data/data-1/b.csv",
-    ]
-    assert list(encoder.channels) == ["data-0", "data-1"]
-
-
 def test_data_frame_becomes_a_channel() -> None:
     kind = TypeEngine.to_literal_type(StructuredDataset).structured_dataset_type
     for uri, prefix in (("s3://b/o1", "s3://b/o1/"), ("s3://b/f.parquet", "s3://b/f.parquet")):
@@ -206,7 +200,7 @@ def test_value_too_large_for_flyte_is_refused_rather_than_lost() -> None:
         _encode(lit.Literal(offloaded_metadata=lit.LiteralOffloadedMetadata("s3://b/x", 1)))
 
 
-@pytest.mark.parametrize("content", [b"\xc1", b"", b"\xc4\x01a"])
+@pytest.mark.parametrize("content", [b"\xc1", b"", b"\xd4\x05a", b"\x82\x01\x00\xa11\x00"])
 def test_struct_that_is_no_json_is_refused(content: bytes) -> None:
     literal = lit.Literal(scalar=lit.Scalar(binary=lit.Binary(content, "msgpack")))
     with pytest.raises(PlanError, match="'data' holds a value that is not JSON"):
@@ -237,6 +231,24 @@ def test_returned_file_is_where_sagemaker_put_it(encoded: object, uri: str) -> N
     places = ResultPlaces("s3://b/result", "s3://b/model.tar.gz")
     assert _decoded(encoded, FlyteFile, places).scalar.blob.uri == uri
     assert _decoded(encoded, str, places).scalar.primitive.string_value == uri
+
+
+@pytest.mark.parametrize(
+    ("encoded", "python_type", "shape"),
+    [
+        ({"file": "files/a"}, Union[str, FlyteDirectory, FlyteFile], "blob-0"),
+        ({"directory": "files"}, Union[dict, FlyteFile, FlyteDirectory], "blob-1"),
+        ({"dataframe": "f", "format": "csv"}, Union[str, FlyteFile, StructuredDataset], "frame"),
+        ({"path": "a.txt"}, Union[str, FlyteFile], "text"),
+        ({"uri": "s3://b/x"}, Union[str, FlyteFile], "blob-0"),
+    ],
+)
+def test_file_in_a_union_is_of_its_own_kind(encoded: object, python_type: Any, shape: str) -> None:
+    scalar = _decoded(encoded, python_type).scalar.union.value.scalar
+    if scalar.blob is not None:
+        assert shape == f"blob-{scalar.blob.metadata.type.dimensionality}"
+    else:
+        assert shape == ("frame" if scalar.structured_dataset is not None else "text")
 
 
 def test_file_in_an_uncompressed_model_is_named_itself() -> None:
@@ -271,7 +283,7 @@ def test_uri_fits_whatever_a_stub_declares(python_type: Any) -> None:
     ],
 )
 def test_result_of_the_wrong_type_fails_the_job(encoded: object, python_type: Any) -> None:
-    with pytest.raises(JobFailed, match=r"o0|names no file"):
+    with pytest.raises(JobFailed, match="Output 'o0'"):
         _decoded(encoded, python_type)
 
 

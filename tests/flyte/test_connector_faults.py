@@ -1,0 +1,196 @@
+"""The connector among the faults of AWS: no job twice, none lost, and a plain word to the user."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+import faulty_jobs
+import pytest
+from flyteidl.core.execution_pb2 import TaskExecution
+from flytekit.types.file import FlyteFile
+
+from cdao_sdk.errors import ResourcesUnavailable, SubmissionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cdao_sdk.local.server import LocalSageMaker
+
+WAITING = TaskExecution.WAITING_FOR_RESOURCES
+
+
+@pytest.fixture
+def faults(embedded: LocalSageMaker) -> Iterator[Callable[..., Callable[[], list[int]]]]:
+    """Puts rules in force until the test's end; returns what tells how often each struck."""
+    url = f"{embedded.url}/_cdao/faults"
+
+    def send(method: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(url, data, method=method), timeout=5) as answer:  # noqa: S310 # our own http URL
+            return json.loads(answer.read())
+
+    def put(*rules: dict[str, object]) -> Callable[[], list[int]]:
+        send("PUT", {"rules": rules})
+        return lambda: send("GET")["struck"]
+
+    yield put
+    send("DELETE")
+
+
+def jobs(boto: Any, execution: str) -> list[str]:
+    found = boto("sagemaker").list_processing_jobs(NameContains=execution)
+    return [job["ProcessingJobName"] for job in found["ProcessingJobSummaries"]]
+
+
+def phases(job: Any, meta: Any) -> list[int]:
+    """The phases that a job goes through, each once."""
+    seen: list[int] = []
+    deadline = time.monotonic() + 30
+    while not seen or seen[-1] not in (TaskExecution.SUCCEEDED, TaskExecution.FAILED):
+        phase = job.get(meta).phase
+        if phase not in seen[-1:]:
+            seen.append(phase)
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.02)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"fault": "throttling"},
+        {"fault": "server_error"},
+        {"fault": "server_error", "code": "ServiceUnavailable", "when": "after"},
+        {"fault": "dropped_connection"},
+        {"fault": "dropped_connection", "when": "after"},
+    ],
+    ids=lambda fault: "-".join(map(str, fault.values())),
+)
+def test_create_that_meets_a_fault_makes_one_job(
+    driven: Any, boto: Any, faults: Any, fault: dict[str, object]
+) -> None:
+    job = driven(faulty_jobs.quick)
+    struck = faults({**fault, "operations": "CreateProcessingJob", "first": 1})
+    meta = job.create(number=3)
+    assert struck() == [1]
+    assert jobs(boto, job.execution) == [meta.job_name]
+    assert job.value(job.finish(meta)) == 4
+
+
+def test_create_that_is_throttled_for_long_waits_and_is_sent_again(
+    driven: Any, boto: Any, faults: Any
+) -> None:
+    job = driven(faulty_jobs.quick)
+    # Three tries of the client's, in create and in the first get.
+    faults({"fault": "throttling", "operations": "CreateProcessingJob", "first": 6})
+    meta = job.create(number=3)
+    resource = job.get(meta)
+    assert resource.phase == WAITING
+    assert "Rate exceeded" in resource.message
+    assert jobs(boto, job.execution) == []
+    assert job.value(job.finish(meta)) == 4
+    assert jobs(boto, job.execution) == [meta.job_name]
+
+
+def test_quota_that_is_used_up_is_waited_for(driven: Any, boto: Any, faults: Any) -> None:
+    job = driven(faulty_jobs.quick)
+    faults({"fault": "quota", "limit": 0, "operations": "CreateProcessingJob"})
+    meta = job.create(number=3)
+    resource = job.get(meta)
+    assert resource.phase == WAITING
+    assert "for processing job usage' is 0 Instances" in resource.message
+    assert "Service Quotas" in resource.message
+    faults()
+    assert job.value(job.finish(meta)) == 4
+
+
+def test_model_whose_answer_was_lost_is_used(driven: Any, boto: Any, faults: Any) -> None:
+    boto("s3").put_object(Bucket="cdao-tests", Key="faults/rows.csv", Body=b"1,2\n")
+    job = driven(faulty_jobs.predict)
+    rule = {"fault": "dropped_connection", "when": "after", "first": 1}
+    struck = faults({**rule, "operations": "Create*", "per_name": True})
+    meta = job.create(
+        model_path="s3://cdao-tests/none.tar.gz", data=FlyteFile("s3://cdao-tests/faults/rows.csv")
+    )
+    assert struck() == [1]  # model and job have the same name
+    found = boto("sagemaker").list_transform_jobs(NameContains=job.execution)
+    assert [one["TransformJobName"] for one in found["TransformJobSummaries"]] == [meta.job_name]
+
+
+def test_upload_that_meets_a_fault_is_sent_again(driven: Any, faults: Any) -> None:
+    job = driven(faulty_jobs.quick)
+    name = f"*{job.execution}*"
+    struck = faults(
+        {"fault": "server_error", "operations": "s3:PutObject", "names": name, "first": 1},
+        {"fault": "dropped_connection", "operations": "s3:GetObject", "names": name, "first": 1},
+    )
+    assert job.value(job.finish(job.create(number=3))) == 4
+    assert struck() == [1, 1]
+
+
+@pytest.mark.parametrize("fault", ["throttling", "server_error"])
+def test_look_that_is_refused_says_nothing_about_the_job(
+    driven: Any, faults: Any, fault: str
+) -> None:
+    job = driven(faulty_jobs.quick)
+    meta = job.create(number=3)
+    faults({"fault": fault, "operations": "DescribeProcessingJob"})
+    assert job.get(meta).phase == TaskExecution.RUNNING
+    faults()
+    assert job.value(job.finish(meta)) == 4
+
+
+def test_look_whose_connection_drops_is_taken_again(driven: Any, faults: Any) -> None:
+    job = driven(faulty_jobs.quick)
+    meta = job.create(number=3)
+    rule = {"fault": "dropped_connection", "operations": "DescribeProcessingJob"}
+    struck = faults({**rule, "first": 1})
+    job.get(meta)
+    assert struck() == [1]
+    faults(rule)
+    with pytest.raises(ResourcesUnavailable, match="did not answer"):
+        job.get(meta)
+    faults()
+    assert job.value(job.finish(meta)) == 4
+
+
+@pytest.mark.parametrize("task", [faulty_jobs.quick, faulty_jobs.train], ids=lambda task: task.name)
+def test_missing_capacity_may_be_tried_again(driven: Any, faults: Any, task: Any) -> None:
+    job = driven(task)
+    faults({"fault": "capacity"})
+    resource = job.finish(job.create(number=3))
+    assert resource.phase == TaskExecution.RETRYABLE_FAILED
+    assert "CapacityError: Unable to provision" in resource.message
+    assert resource.custom_info["failure_reason"].startswith("CapacityError")
+
+
+def test_slow_start_is_seen_phase_after_phase(driven: Any, faults: Any) -> None:
+    job = driven(faulty_jobs.train)
+    faults(
+        {"fault": "capacity", "outcome": "wait", "seconds": 0.3},
+        {"fault": "slow_start", "seconds": 0.3},
+    )
+    seen = phases(job, job.create(number=3))
+    order = [TaskExecution.QUEUED, TaskExecution.INITIALIZING]
+    assert [phase for phase in seen if phase in order][-2:] == order
+    assert seen[-1] == TaskExecution.SUCCEEDED
+
+
+def test_spot_job_that_is_interrupted_goes_on(driven: Any, faults: Any) -> None:
+    job = driven(faulty_jobs.resume)
+    faults({"fault": "interruption", "seconds": 1.5, "names": f"*{job.execution}*"})
+    resource = job.finish(job.create(seconds=30.0))
+    assert resource.phase == TaskExecution.SUCCEEDED
+    assert job.value(resource) == "went on"
+
+
+def test_clock_that_is_off_is_named(driven: Any, faults: Any) -> None:
+    job = driven(faulty_jobs.quick)
+    faults({"fault": "clock_skew", "seconds": 600, "operations": "CreateProcessingJob"})
+    with pytest.raises(SubmissionError, match=r"(?s)Signature expired.*clock") as error:
+        job.create(number=3)
+    assert error.value.code == "InvalidSignatureException"
+    assert "PassRole" not in str(error.value)
