@@ -37,7 +37,7 @@ class Report(NamedTuple):
 
 
 @sagemaker_processing_task(
-    instance_type="ml.m5.large", framework="scikit-learn", framework_version="1.4-2"
+    instance_type="ml.m5.large", framework="scikit-learn", framework_version="1.9-0"
 )
 def prepare(data: FlyteFile, test_fraction: float) -> Split:
     """Make numbers of the columns, and keep a stratified part of the rows for the test."""
@@ -69,7 +69,7 @@ def predict_fn(data, model):
 @sagemaker_training_task(
     instance_type="ml.m5.xlarge",
     framework="scikit-learn",
-    framework_version="1.4-2",
+    framework_version="1.9-0",
     use_spot_instances=True,
     max_runtime_seconds=1800,
     metrics=["validation:auc"],
@@ -106,7 +106,7 @@ def predict(model: str, data: FlyteFile) -> FlyteDirectory:
 
 
 @sagemaker_processing_task(
-    instance_type="ml.m5.large", framework="scikit-learn", framework_version="1.4-2"
+    instance_type="ml.m5.large", framework="scikit-learn", framework_version="1.9-0"
 )
 def evaluate(predictions: FlyteDirectory, truth: FlyteFile) -> Report:
     """Hold the scores against the truth."""

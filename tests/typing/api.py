@@ -89,6 +89,9 @@ def tasks_keep_their_types() -> None:
     train.task_function()  # pyright: ignore[reportCallIssue]
     sagemaker_processing_task(instance_typ="x")  # pyright: ignore[reportCallIssue]
     sagemaker_training_task(input_mode="Fifo")  # pyright: ignore[reportArgumentType]
+    sagemaker_training_task(instance_groups=[{"name": "a", "instance_type": "ml.m5.large"}])
+    sagemaker_training_task(distribution="horovod")  # pyright: ignore[reportArgumentType]
+    sagemaker_training_task(experiment={"name": "x"})  # pyright: ignore[reportArgumentType]
 
 
 # Workflows.
