@@ -18,6 +18,7 @@ from flytekit.core.launch_plan import LaunchPlan
 from flytekit.core.type_engine import TypeEngine
 from flytekit.types.directory.types import FlyteDirectory
 from flytekit.types.file.file import FlyteFile
+from flytekit.utils.asyn import loop_manager
 
 from cdao_sdk.errors import PlanError, did_you_mean
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Entity", "Runnable", "input_literals", "launch_plan_literals"]
 
+# Not TypeEngine.to_literal: it keeps the literals of equal values, so that a file which has changed
+# since the last run, or which a plan has looked at, would never be uploaded (flytekit 1.16.31).
+_to_literal = loop_manager.synced(TypeEngine.async_to_literal)
 _TIMES = (datetime, date, timedelta)
 _ANY: object = typing.Any  # from Python 3.11 on a class, yet nothing is an instance of it
 Entity = typing.Union["WorkflowBase", "PythonTask", LaunchPlan]
@@ -87,7 +91,7 @@ def input_literals(
         try:
             value = _from_json(value, python_type)
             literal_type = entity.interface.inputs[name].type
-            literals[name] = TypeEngine.to_literal(context, value, python_type, literal_type)
+            literals[name] = _to_literal(context, value, python_type, literal_type)
         except Exception as error:  # noqa: BLE001 # flytekit's transformers raise of any class
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             problems.append(f"{name}={value!r}: not {_a(_type_name(python_type))}: {reason}")
@@ -137,7 +141,9 @@ def _from_json(value: object, python_type: object) -> object:
 
 def _of_class(value: object, python_type: type) -> object:
     if issubclass(python_type, (FlyteFile, FlyteDirectory)):
-        return _existing(value)
+        found = _existing(value)
+        # Inside a dataclass flytekit warns of a plain string.
+        return python_type(found) if isinstance(found, str) else found
     if isinstance(value, (str, int, float)) and python_type in _TIMES:
         return _time(value, python_type)
     if not isinstance(value, python_type) and issubclass(python_type, enum.Enum):

@@ -130,3 +130,12 @@ def test_workflow_that_cannot_be_compiled_is_refused_before_anything_is_sent() -
 
     with pytest.raises(PlanError, match="broken cannot be compiled: TypeError"):
         cdao_sdk.run(broken, {"number": 1})  # type: ignore[arg-type]
+
+
+def test_a_file_that_has_changed_is_uploaded_again(tmp_path: Path) -> None:
+    path = tmp_path / "raw.txt"
+    for text in ("first", "second"):
+        path.write_text(text)
+        cdao_sdk.plan(flows.read, {"file": str(path)})  # leaves nothing behind either
+        outputs = cdao_sdk.run(flows.read, {"file": str(path)}).wait(timeout=60).outputs
+        assert outputs == {"o0": text}
