@@ -362,3 +362,31 @@ def test_classes_with_a_stand_in_as_base_are_the_users_own(container: Container)
         inputs={"config": {"value": {"depth": 3.0}}},
     )
     assert done.value == {"depth": 6, "rate": 0.5}
+
+
+def test_a_star_brings_the_public_names(container: Container) -> None:
+    done = container.run("""
+        from flytekit import *
+        from cdao_sdk import *
+
+        @sagemaker_processing_task(framework="sklearn")
+        def step() -> list:
+            return [current_job().kind, str(FlyteFile("x").path)]
+
+        @workflow
+        def flow() -> list:
+            return step()
+    """)
+    assert done.value == [container.kind, "x"]
+
+
+def test_a_star_brings_no_other_names_than_there_are() -> None:
+    import flytekit
+
+    import cdao_sdk
+    from cdao_sdk.runtime import runner
+
+    assert {"__version__", *runner.STARRED["cdao_sdk"].split()} == set(cdao_sdk.__all__)
+    assert [
+        name for name in runner.STARRED["flytekit"].split() if not hasattr(flytekit, name)
+    ] == []
