@@ -21,6 +21,8 @@ VERSIONS = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 
 def _interpreter(version: str) -> str | None:
     """An installed Python: pyenv's own folder first, its shims exist for absent versions too."""
+    if "COVERAGE_PROCESS_CONFIG" in os.environ and sys.version.startswith(f"{version}."):
+        return sys.executable  # the one that can measure what it runs
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     found = sorted((pyenv / "versions").glob(f"{version}.*/bin/python"))
     if found:
