@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Literal
 
-    from flytekit import Cache, Resources, Secret
+    from flytekit import Cache, ImageSpec, Resources, Secret
     from typing_extensions import Required
 
 
@@ -90,8 +90,8 @@ class JobOptions(FlyteOptions, total=False):
     framework: str
     framework_version: str
     python_version: str
-    container_image: str
-    image_uri: str
+    container_image: str | ImageSpec
+    image_uri: str | ImageSpec
     sagemaker_role: str
     role: str
     environment: Mapping[str, str]

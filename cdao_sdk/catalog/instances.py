@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import cast
 
 from cdao_sdk.catalog.tables import table
+
+# EC2's naming: a d after the generation is instance storage ("Amazon EC2 instance type naming
+# conventions"); the others are from EC2's tables of "Instance store volumes" of these families.
+_STORAGE_BY_NAME = re.compile(r"[a-z]+\d[a-z]*d[a-z]*")
+_STORAGE_BY_TABLE = ("g5", "g6", "g6e", "p5", "p5e", "p5en")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,17 @@ def processor(name: str) -> str:
     if name_family.startswith(("trn", "inf")):
         return "neuron"
     return "gpu" if name_family.startswith(("g", "p")) else "cpu"
+
+
+def has_local_storage(name: str) -> bool:
+    """Whether an instance type is known to have disks of its own, which take EBS's place.
+
+    Example:
+        >>> has_local_storage("ml.g4dn.xlarge"), has_local_storage("ml.m5.xlarge")
+        (True, False)
+    """
+    name_family = family(name)
+    return name_family in _STORAGE_BY_TABLE or bool(_STORAGE_BY_NAME.fullmatch(name_family))
 
 
 @functools.cache

@@ -107,8 +107,12 @@ def _value(name: str, value: object, path: str, rules: MemberRules) -> Iterator[
     kind = shape["type"]
     is_number_like_bool = isinstance(value, bool) and kind != "boolean"
     if not isinstance(value, _PYTHON[kind]) or is_number_like_bool:
-        given = "None; leave it out" if value is None else f"of type {type(value).__name__}"
-        yield f"{path}={_shown(value)} is {given}; it must be {_NOUNS[kind]}"
+        must = f"it must be {_NOUNS[kind]}"
+        yield (
+            f"{path} is None; leave it out, or else {must}"
+            if value is None
+            else f"{path}={_shown(value)} is of type {type(value).__name__}; {must}"
+        )
         return
     yield from _size(shape, value, path)
     walks: Mapping[str, Callable[[], Iterator[str]]] = {

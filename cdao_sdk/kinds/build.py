@@ -29,6 +29,12 @@ _WANTED = {
     "model_type": "a dict",
     "tuple_type": "a list",
 }
+_LIMITS = {
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_long": "has {actual_length} {unit}; at most {max_length}",
+    "too_short": "must not be empty",
+}
 _SHOWN = 80
 """Characters of a value that an error shows."""
 
@@ -167,17 +173,13 @@ def _rule(detail: ErrorDetails, value: object, parts: Iterable[str]) -> str:
         case "value_error":
             return str(context["error"])
         case "literal_error":
-            expected = str(context["expected"])
-            choices = re.findall(r"'([^']*)'", expected)
-            return (
-                f"is not one of {', '.join(map(repr, choices))}.{did_you_mean(str(value), choices)}"
-            )
-        case "greater_than_equal":
-            return f"must be at least {context['ge']}"
-        case "less_than_equal":
-            return f"must be at most {context['le']}"
-        case "too_long":
-            return f"has {context['actual_length']} entries; at most {context['max_length']}"
+            choices = re.findall(r"'[^']*'|\d+", str(context["expected"]))
+            names = [choice.strip("'") for choice in choices if choice.startswith("'")]
+            near = did_you_mean(str(value), names)
+            return f"is not one of {', '.join(choices)}.{near}"
+        case limit if limit in _LIMITS:
+            unit = "characters" if isinstance(value, str) else "entries"
+            return _LIMITS[limit].format(**context, unit=unit)
         case "missing":
             return f"lacks {detail['loc'][-1]!r}"
         case "extra_forbidden" if len(detail["loc"]) == 1:

@@ -1,19 +1,15 @@
-"""Channels of a job: what an annotation may say of one, and what fits which kind of job.
-
-Also the values that the rules in ``parameters`` work with: a task's parameters and their roles.
-"""
+"""Channels as an annotation describes them, and a task's parameters and their roles."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from cdao_sdk.errors import did_you_mean
+from cdao_sdk.errors import SpecError
 from cdao_sdk.kinds.job import DataSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 ParameterType = Literal[
     "string",
@@ -43,11 +39,6 @@ Role = Literal[
     "unused",
 ]
 
-RESERVED_CHANNELS = ("cdao", "cdao-job", "cdao-code")
-"""Channels that carry the user's function into the job."""
-
-CHANNEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
 OPTIONS = (
     "content_type",
     "input_mode",
@@ -61,11 +52,7 @@ OPTIONS = (
 )
 """What a ``Channel`` may say beside its name."""
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "compression": ("Gzip",),
-    "distribution": ("FullyReplicated", "ShardedByS3Key"),
-    "record_wrapper": ("RecordIO",),
-}
+_NOUNS = {int: "whole number", str: "str"}
 
 
 @dataclass(frozen=True)
@@ -89,6 +76,9 @@ class Channel:
     Which of them a kind of job has, and which go together, is checked when the task is declared.
     They are fields of SageMaker's ``Channel`` and ``S3DataSource``.
 
+    Raises:
+        SpecError: A value is of the wrong type.
+
     Example:
         >>> Channel("train", content_type="text/csv").name
         'train'
@@ -107,6 +97,31 @@ class Channel:
     record_wrapper: Literal["RecordIO"] | None = None
     shuffle_seed: int | None = None
     instance_groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = list(self._type_problems())
+        if problems:
+            msg = "a Channel has values of the wrong type"
+            raise SpecError(msg, problems=problems)
+
+    def _type_problems(self) -> Iterator[str]:
+        # Annotations are not checked by Python, and a str is a sequence of its characters.
+        for option in ("attribute_names", "instance_groups"):
+            names: object = getattr(self, option)
+            if isinstance(names, str):
+                yield f"{option}={names!r} is a str; give a tuple: ({names!r},)"
+            elif not isinstance(names, (tuple, list)) or not all(
+                isinstance(name, str) for name in cast("Sequence[object]", names)
+            ):
+                yield f"{option}={names!r} must be a tuple of str"
+        for option in ("name", *OPTIONS):
+            value: object = getattr(self, option)
+            wanted = int if option == "shuffle_seed" else str
+            if isinstance(value, (tuple, list)) or value is None:
+                continue
+            if not isinstance(value, wanted) or isinstance(value, bool):
+                given = f"{option}={value!r} is of type {type(value).__name__}"
+                yield f"{given}; it must be a {_NOUNS[wanted]}"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -190,130 +205,3 @@ class ParameterRole:
             shuffle_seed=self.shuffle_seed,
             instance_groups=self.instance_groups,
         )
-
-
-@dataclass(frozen=True)
-class ChannelRules:
-    """What the channels of one job may be.
-
-    Attributes:
-        kind: The kind of job, for messages.
-        modes: Input modes that it has.
-        data_types: What its URIs may stand for.
-        options: Options of ``Channel`` that it has.
-        input_mode: The job's own input mode.
-        compressed_modes: Input modes in which SageMaker unpacks.
-        groups: Names of its instance groups.
-    """
-
-    kind: str
-    modes: tuple[str, ...]
-    data_types: tuple[str, ...]
-    options: tuple[str, ...]
-    input_mode: str = "File"
-    compressed_modes: tuple[str, ...] = ("Pipe",)
-    groups: tuple[str, ...] = ()
-
-
-def training_rules(input_mode: str, groups: tuple[str, ...]) -> ChannelRules:
-    """Channels of a training job."""
-    return ChannelRules(
-        kind="training",
-        modes=("File", "FastFile", "Pipe"),
-        data_types=("S3Prefix", "ManifestFile", "AugmentedManifestFile"),
-        options=OPTIONS,
-        input_mode=input_mode,
-        groups=groups,
-    )
-
-
-PROCESSING_RULES = ChannelRules(
-    kind="processing",
-    modes=("File",),
-    data_types=("S3Prefix", "ManifestFile"),
-    options=("input_mode", "data_type", "compression", "distribution"),
-)
-"""Inputs of a processing job: files, before the function begins."""
-
-TRANSFORM_RULES = ChannelRules(
-    kind="transform",
-    modes=("File",),
-    data_types=("S3Prefix", "ManifestFile"),
-    options=("content_type", "data_type", "compression"),
-    compressed_modes=("File",),
-)
-"""The one input of a batch transform."""
-
-
-def channel_problems(roles: Sequence[ParameterRole], rules: ChannelRules) -> Iterator[str]:
-    """What is wrong with the channels of a task, one sentence each.
-
-    Args:
-        roles: What its parameters became.
-        rules: What its kind of job takes.
-    """
-    taken: dict[str, str] = {}
-    for role in roles:
-        if role.channel is None:
-            continue
-        where = f"{role.name} → channel {role.channel!r}"
-        problems = [*_name_problems(role.channel), *_option_problems(role, rules)]
-        if role.channel in taken:
-            problems.append(f"{taken[role.channel]} feeds it already; name another")
-        taken.setdefault(role.channel, role.name)
-        yield from (f"{where}: {problem}" for problem in problems)
-
-
-def _name_problems(name: str) -> Iterator[str]:
-    if not CHANNEL_NAME.fullmatch(name):
-        yield (
-            "up to 64 of A-Z, a-z, 0-9, '.', '_' and '-'; "
-            'name it with Annotated[…, Channel("train")]'
-        )
-    if name in RESERVED_CHANNELS:
-        yield "this name is reserved for the function's own files"
-
-
-def _option_problems(role: ParameterRole, rules: ChannelRules) -> Iterator[str]:
-    for option in OPTIONS:
-        if option not in rules.options and getattr(role, option) not in (None, ()):
-            yield f"{option}: the inputs of {rules.kind} jobs have no such option in SageMaker"
-    for option, choices in _CHOICES.items():
-        value = getattr(role, option)
-        if value is not None and value not in choices:
-            yield f"{option}={value!r} is not one of {', '.join(choices)}"
-    mode = role.input_mode or rules.input_mode
-    if mode not in rules.modes:
-        yield f"input_mode {mode!r} is not one of {', '.join(rules.modes)}"
-    else:
-        yield from _mode_problems(role, mode, rules)
-    yield from _manifest_problems(role, mode, rules)
-    for name in role.instance_groups:
-        if name not in rules.groups and "instance_groups" in rules.options:
-            near = did_you_mean(name, rules.groups)
-            known = ", ".join(rules.groups) or "none"
-            yield f"the task has no instance group {name!r}; it has: {known}.{near}"
-    if len(role.instance_groups) > 5:
-        yield f"{len(role.instance_groups)} instance_groups; SageMaker takes 5"
-
-
-def _mode_problems(role: ParameterRole, mode: str, rules: ChannelRules) -> Iterator[str]:
-    if role.compression and mode not in rules.compressed_modes:
-        yield f"compression needs input_mode 'Pipe'; {mode!r} leaves as is"
-    if role.record_wrapper and mode != "Pipe":
-        yield f"record_wrapper needs input_mode 'Pipe'; {mode!r} leaves as is"
-
-
-def _manifest_problems(role: ParameterRole, mode: str, rules: ChannelRules) -> Iterator[str]:
-    names, data_type = role.attribute_names, role.data_type or "S3Prefix"
-    is_augmented = data_type == "AugmentedManifestFile"
-    if data_type not in rules.data_types:
-        yield f"data_type={data_type!r} is not one of {', '.join(rules.data_types)}"
-    elif is_augmented and mode != "Pipe":
-        yield f"data_type={data_type!r} needs input_mode 'Pipe', not {mode!r}"
-    if is_augmented and not names:
-        yield f"data_type={data_type!r} needs attribute_names: what to read of each line"
-    if names and not is_augmented:
-        yield "attribute_names is for data_type 'AugmentedManifestFile' only"
-    if len(names) > 16 or not all(re.fullmatch(r".{1,256}", name) for name in names):
-        yield "attribute_names takes up to 16 names of 1 to 256 characters"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cdao_sdk.errors import PlanError, did_you_mean
 from cdao_sdk.kinds.api_shapes import MemberRules, request_problems
+from cdao_sdk.kinds.channel_rules import RESERVED_CHANNELS
 from cdao_sdk.kinds.field_owners import WITHOUT_A_FUNCTION, is_always_set, owner
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-_RESERVED = ("cdao", "cdao-job", "cdao-code")
 _NAMES: Mapping[str, str] = {
     "InputDataConfig": "ChannelName",
     "ProcessingInputs": "InputName",
@@ -114,6 +114,7 @@ def _between_fields(extra: Mapping[str, Any], has_vpc: bool) -> Iterator[str]:
         where = f"ProcessingInputs[{index}]"
         yield from _name_problems(where, each["InputName"])
         yield from _one_of(where, each, "ProcessingInputs")
+        yield from _local_path(where, each)
         if "DatasetDefinition" in each:
             definition = each["DatasetDefinition"]
             yield from _one_of(f"{where}.DatasetDefinition", definition, "DatasetDefinition")
@@ -122,6 +123,8 @@ def _between_fields(extra: Mapping[str, Any], has_vpc: bool) -> Iterator[str]:
         where = f"ProcessingOutputConfig.Outputs[{index}]"
         yield from _name_problems(where, each["OutputName"])
         yield from _one_of(where, each, "Outputs")
+        if "FeatureStoreOutput" in each and not each.get("AppManaged"):
+            yield f"{where}: a FeatureStoreOutput needs AppManaged=True beside it"
     yield from _repeated("InputDataConfig", extra.get("InputDataConfig", ()), "ChannelName")
     yield from _repeated("ProcessingInputs", extra.get("ProcessingInputs", ()), "InputName")
     yield from _repeated("ProcessingOutputConfig.Outputs", outputs, "OutputName")
@@ -130,8 +133,20 @@ def _between_fields(extra: Mapping[str, Any], has_vpc: bool) -> Iterator[str]:
 
 
 def _name_problems(where: str, name: str) -> Iterator[str]:
-    if name in _RESERVED or not name:
+    if name in RESERVED_CHANNELS or not name:
         yield f"{where}: the name {name!r} is reserved for the function's own files"
+
+
+def _local_path(where: str, each: Mapping[str, Any]) -> Iterator[str]:
+    """API references of ProcessingS3Input and DatasetDefinition."""
+    for name in ("S3Input", "DatasetDefinition"):
+        path = each.get(name, {}).get("LocalPath")
+        if name not in each or each.get("AppManaged"):
+            continue
+        if path is None:
+            yield f"{where}.{name}.LocalPath is missing: give it, or AppManaged=True beside {name}"
+        elif not path.startswith("/opt/ml/processing/"):
+            yield f"{where}.{name}.LocalPath={path!r} must begin with /opt/ml/processing/"
 
 
 def _one_of(where: str, value: Mapping[str, Any], rule: str) -> Iterator[str]:
@@ -163,6 +178,9 @@ def _container_problems(extra: Mapping[str, Any]) -> Iterator[str]:
         )
     for name in sorted({name for each in places for name in _PLACE_HOLDS if name in each}):
         yield f"Containers sets {name} of the task's own model, which its options set"
+    unnamed = [each for each in extra["Containers"] if "ContainerHostname" not in each]
+    if 0 < len(unnamed) < len(extra["Containers"]):
+        yield "Containers: give ContainerHostname in every entry, or in none"
     if "PrimaryContainer" in extra:
         yield "Containers and PrimaryContainer exclude each other; give all in Containers"
 

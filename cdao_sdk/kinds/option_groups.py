@@ -49,7 +49,7 @@ class InstanceGroup(OptionGroup):
         instance_count: Number of instances.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\n]+$")]
+    name: Annotated[Line, Field(min_length=1, max_length=64)]
     instance_type: str
     instance_count: Count = 1
 

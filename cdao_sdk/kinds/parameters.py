@@ -9,19 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from cdao_sdk.errors import SpecError
-from cdao_sdk.kinds.channels import (
-    RESERVED_CHANNELS,
-    Channel,
-    Parameter,
-    ParameterRole,
-    ParameterType,
-    channel_problems,
-)
+from cdao_sdk.kinds.channel_rules import RESERVED_CHANNELS, channel_problems
+from cdao_sdk.kinds.channels import Channel, Parameter, ParameterRole, ParameterType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cdao_sdk.kinds.channels import ChannelRules
+    from cdao_sdk.kinds.channel_rules import ChannelRules
 
 __all__ = [
     "RESERVED_CHANNELS",

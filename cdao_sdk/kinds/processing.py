@@ -8,7 +8,7 @@ from pydantic import Field
 
 from cdao_sdk.errors import PlanError
 from cdao_sdk.kinds import observation as read
-from cdao_sdk.kinds.channels import PROCESSING_RULES
+from cdao_sdk.kinds.channel_rules import PROCESSING_RULES
 from cdao_sdk.kinds.extra import with_extra
 from cdao_sdk.kinds.fields import Count, Framework, HostCount  # noqa: TC001 - pydantic reads them
 from cdao_sdk.kinds.job import ApiCall, JobApi, JobKind, Observation, Phase

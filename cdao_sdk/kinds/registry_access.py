@@ -1,31 +1,39 @@
-"""Images in a private Docker registry: the rules that training and models share."""
+"""Images in a private Docker registry: the options that training and models share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from pydantic import Field
+
+from cdao_sdk.kinds.fields import LambdaArn  # noqa: TC001 - pydantic reads the annotations
 from cdao_sdk.kinds.problem import Problem
+from cdao_sdk.kinds.spec import JobSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 
-def repository_problems(
-    access: str | None, credentials_provider: str | None, subnets: Sequence[str]
-) -> Iterator[Problem]:
-    """What is wrong with the access to a registry.
+class RegistrySpec(JobSpec):
+    """Options of the kinds whose image may come from a registry in the user's VPC."""
 
-    Args:
-        access: ``"Platform"`` for Amazon ECR, ``"Vpc"`` for a private registry.
-        credentials_provider: ARN of the Lambda function that logs in.
-        subnets: The job's own; a private registry is reached through them.
-    """
-    if credentials_provider and access != "Vpc":
-        text = "repository_credentials_provider needs repository_access='Vpc'"
-        yield Problem(("repository_access", "repository_credentials_provider"), text)
-    if access == "Vpc" and not subnets:
-        text = (
-            "repository_access='Vpc' reaches a registry in your VPC: "
-            "give subnets and security_group_ids"
-        )
-        yield Problem(("repository_access", "subnets"), text)
+    repository_access: Annotated[
+        Literal["Platform", "Vpc"] | None,
+        Field(description="'Vpc': the image is in a private registry in your VPC."),
+    ] = None
+    repository_credentials_provider: Annotated[
+        LambdaArn | None, Field(description="Lambda function that logs in to that registry.")
+    ] = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Also of the access to that registry."""
+        yield from super().problems()
+        if self.repository_credentials_provider and self.repository_access != "Vpc":
+            text = "repository_credentials_provider needs repository_access='Vpc'"
+            yield Problem(("repository_access", "repository_credentials_provider"), text)
+        if self.repository_access == "Vpc" and not self.subnets:
+            text = (
+                "repository_access='Vpc' reaches a registry in your VPC: "
+                "give subnets and security_group_ids"
+            )
+            yield Problem(("repository_access", "subnets"), text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import re
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,7 +32,12 @@ from cdao_sdk.kinds.fields import (  # noqa: TC001 - pydantic reads the annotati
 )
 from cdao_sdk.kinds.instance_rules import instance_type_problems
 from cdao_sdk.kinds.option_groups import Experiment  # noqa: TC001 - pydantic reads it
-from cdao_sdk.kinds.problem import EnvironmentLimits, Problem, environment_problems
+from cdao_sdk.kinds.problem import (
+    EnvironmentLimits,
+    Problem,
+    environment_problems,
+    tag_problems,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,11 +45,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 BodyRule = Literal["required", "optional", "stub"]
-
-_TAG_NAME_OR_VALUE = re.compile(r"[\w .:/=+\-@]*")
-
-OWN_TAGS = 10
-"""Tags that every job gets from us: execution, project, domain, workflow, node, owner and so on."""
 
 
 class JobSpec(BaseModel):
@@ -143,8 +142,12 @@ class JobSpec(BaseModel):
 
     @property
     def volume_key(self) -> str | None:
-        """KMS key for volumes."""
-        return self.volume_kms_key_id or self.kms_key_id
+        """KMS key for volumes; none where hosts have disks of their own: SageMaker refuses one."""
+        return None if self._has_local_storage else self.volume_kms_key_id or self.kms_key_id
+
+    @property
+    def _has_local_storage(self) -> bool:
+        return all(instances.has_local_storage(name) for name, _ in self.hosts)
 
     @property
     def output_key(self) -> str | None:
@@ -218,7 +221,14 @@ class JobSpec(BaseModel):
         yield from self._instance_problems()
         yield from self._image_problems()
         yield from environment_problems("environment", self.environment, self.environment_limits)
-        yield from self._tag_problems()
+        yield from tag_problems(self.tags)
+        if self.volume_kms_key_id and self._has_local_storage:
+            # API reference of VolumeKmsKeyId.
+            text = (
+                f"volume_kms_key_id: {self.hosts[0][0]} has disks of its own, which its hardware "
+                "encrypts, and SageMaker takes no key for them; leave it out"
+            )
+            yield Problem(("volume_kms_key_id", "instance_type", "instance_groups"), text)
         if bool(self.subnets) != bool(self.security_group_ids):
             missing = "security_group_ids" if self.subnets else "subnets"
             text = f"{missing} missing: a VPC needs both subnets and security_group_ids"
@@ -233,6 +243,11 @@ class JobSpec(BaseModel):
                     f"instance_type={name!r} is of a family that this version of the SDK "
                     "does not know; SageMaker will say whether it exists"
                 )
+        if self.kms_key_id and self._has_local_storage:
+            yield (
+                f"kms_key_id is for the outputs only: {self.hosts[0][0]} has disks of its own, "
+                "which its hardware encrypts"
+            )
         account = images.rightful_account(self.container_image) if self.container_image else None
         if account:
             yield (
@@ -287,21 +302,6 @@ class JobSpec(BaseModel):
             )
             yield Problem((*fields[:3], "python_version"), text)
 
-    def _tag_problems(self) -> Iterator[Problem]:
-        room = 50 - OWN_TAGS
-        if len(self.tags) > room:
-            text = f"tags has {len(self.tags)} entries; at most {room} (ours take {OWN_TAGS} of 50)"
-            yield Problem(("tags",), text)
-        for name, value in self.tags.items():
-            if not 1 <= len(name) <= 128 or not _TAG_NAME_OR_VALUE.fullmatch(name):
-                text = f"tag name {name!r}: 1 to 128 letters, digits, blanks or any of _.:/=+-@"
-                yield Problem(("tags",), text)
-            elif name.lower().startswith("aws:"):
-                yield Problem(("tags",), f"tag name {name!r}: names with 'aws:' are AWS's own")
-            if len(value) > 256 or not _TAG_NAME_OR_VALUE.fullmatch(value):
-                text = f"tag {name!r}: its value {value!r} may have up to 256 letters, digits, "
-                yield Problem(("tags",), text + "blanks or any of _.:/=+-@")
-
 
 class HostSpec(JobSpec):
     """Options of the kinds that rent hosts for as long as the user's code runs."""
@@ -319,6 +319,14 @@ class HostSpec(JobSpec):
         Literal["script", "flytekit"],
         Field(description="What runs the function: 'flytekit' needs an own image that has it."),
     ] = "script"
+
+    def _notes(self) -> Iterator[str]:
+        yield from super()._notes()
+        if "volume_size_gb" in self.model_fields_set and self._has_local_storage:
+            yield (
+                f"volume_size_gb={self.volume_size_gb} has no effect: "
+                f"{self.hosts[0][0]} has disks of its own, of a fixed size"
+            )
 
     def problems(self) -> Iterator[Problem]:
         """Also of the runtime."""

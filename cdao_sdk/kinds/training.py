@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cdao_sdk.errors import PlanError
 from cdao_sdk.kinds import observation as read
-from cdao_sdk.kinds.channels import training_rules
+from cdao_sdk.kinds.channel_rules import training_rules
 from cdao_sdk.kinds.extra import with_extra
 from cdao_sdk.kinds.hyperparameters import hyperparameter_problems, hyperparameter_text
 from cdao_sdk.kinds.job import ApiCall, JobApi, JobKind, Observation, Phase

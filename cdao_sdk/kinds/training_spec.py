@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from cdao_sdk.catalog import instances
+from cdao_sdk.kinds.distribution_rules import distribution_problems
 from cdao_sdk.kinds.fields import (  # noqa: TC001 - pydantic reads the annotations
     Algorithm,
     Boolean,
     Compression,
     Count,
     JsonMap,
-    LambdaArn,
     S3Uri,
     TrainingPlanArn,
 )
@@ -27,7 +27,7 @@ from cdao_sdk.kinds.option_groups import (  # noqa: TC001 - pydantic reads the a
     Rule,
 )
 from cdao_sdk.kinds.problem import EnvironmentLimits, Problem
-from cdao_sdk.kinds.registry_access import repository_problems
+from cdao_sdk.kinds.registry_access import RegistrySpec
 from cdao_sdk.kinds.spec import BodyRule, HostSpec
 
 if TYPE_CHECKING:
@@ -40,17 +40,13 @@ SPOT_WAIT_SECONDS = 3600
 
 _MAX_RUNTIME = 28 * 24 * 3600
 
-# sagemaker-python-sdk 2.257, fw_utils.py: SM_DATAPARALLEL_SUPPORTED_INSTANCE_TYPES.
-_SMDDP_INSTANCE_TYPES = (
-    "ml.p3.16xlarge",
-    "ml.p3dn.24xlarge",
-    "ml.p4d.24xlarge",
-    "ml.p4de.24xlarge",
-)
-_SMDDP_FRAMEWORKS = ("pytorch", "tensorflow")
+# Developer guide, "Checkpoints in Amazon SageMaker": the built-in algorithms that write some, and
+# the longest wait for the others ("Managed Spot Training").
+_CHECKPOINTING = ("image-classification", "object-detection", "semantic-segmentation", "xgboost")
+_WAIT_WITHOUT_CHECKPOINTS = 3600
 
 
-class TrainingSpec(HostSpec):
+class TrainingSpec(HostSpec, RegistrySpec):
     """Options of a training task."""
 
     component: ClassVar[str] = "training"
@@ -113,13 +109,6 @@ class TrainingSpec(HostSpec):
     training_plan: Annotated[
         TrainingPlanArn | None, Field(description="ARN of reserved capacity to train on.")
     ] = None
-    repository_access: Annotated[
-        Literal["Platform", "Vpc"] | None,
-        Field(description="'Vpc': the image is in a private registry in your VPC."),
-    ] = None
-    repository_credentials_provider: Annotated[
-        LambdaArn | None, Field(description="Lambda function that logs in to that registry.")
-    ] = None
     tensorboard_output_path: Annotated[
         S3Uri | None, Field(description="S3 prefix for what TensorBoard shows.")
     ] = None
@@ -177,6 +166,8 @@ class TrainingSpec(HostSpec):
         if not spec.use_spot_instances or spec.spot_instance_max_wait_seconds is not None:
             return spec
         wait = spec.max_runtime_seconds + SPOT_WAIT_SECONDS
+        if self._restarts_from_nothing:
+            wait = _WAIT_WITHOUT_CHECKPOINTS
         return spec.model_copy(update={"spot_instance_max_wait_seconds": wait})
 
     def problems(self) -> Iterator[Problem]:
@@ -194,16 +185,31 @@ class TrainingSpec(HostSpec):
         yield from self._spot_problems()
         yield from self._metric_problems()
         yield from self._group_problems()
-        yield from self._distribution_problems()
+        yield from distribution_problems(self)
         yield from self._debugger_problems()
-        yield from repository_problems(
-            self.repository_access, self.repository_credentials_provider, self.subnets
-        )
         for text in hyperparameter_problems(self.hyperparameters):
             yield Problem(("hyperparameters",), text)
 
+    @property
+    def _restarts_from_nothing(self) -> bool:
+        return self.algorithm is not None and self.algorithm not in _CHECKPOINTING
+
     def _spot_problems(self) -> Iterator[Problem]:
         wait, runtime = self.spot_instance_max_wait_seconds, self.max_runtime_seconds
+        longest = max(wait or 0, runtime)
+        if (
+            self.use_spot_instances
+            and self._restarts_from_nothing
+            and longest > _WAIT_WITHOUT_CHECKPOINTS
+        ):
+            text = (
+                f"use_spot_instances=True with algorithm={self.algorithm!r}, which writes no "
+                f"checkpoints: SageMaker then takes at most {_WAIT_WITHOUT_CHECKPOINTS} seconds of "
+                f"runtime and wait together, not {longest}; give max_runtime_seconds (and "
+                "spot_instance_max_wait_seconds) within that"
+            )
+            fields = ("use_spot_instances", "algorithm", "max_runtime_seconds")
+            yield Problem((*fields, "spot_instance_max_wait_seconds"), text)
         if self.use_spot_instances and self.training_plan:
             text = "training_plan and use_spot_instances: a plan's capacity is reserved, not spot"
             yield Problem(("training_plan", "use_spot_instances"), text)
@@ -266,53 +272,14 @@ class TrainingSpec(HostSpec):
             )
             yield Problem((*fields, "distribution"), text)
 
-    def _distribution_problems(self) -> Iterator[Problem]:
-        kind = self.distribution
-        if kind is None:
-            if self.processes_per_host is not None:
-                text = (
-                    f"processes_per_host={self.processes_per_host} needs a distribution: "
-                    "'torchrun' or 'mpi'"
-                )
-                yield Problem(("processes_per_host", "distribution"), text)
-            return
-        if self.algorithm:
-            text = (
-                f"distribution={kind!r} starts the task's function, and the built-in algorithm "
-                f"{self.algorithm!r} runs none; leave it out"
-            )
-            yield Problem(("distribution", "algorithm"), text)
-        if self.runtime == "flytekit":
-            text = f"distribution={kind!r} needs runtime='script', which starts the processes"
-            yield Problem(("distribution", "runtime"), text)
-        if kind == "smddp":
-            yield from self._smddp_problems()
-
-    def _smddp_problems(self) -> Iterator[Problem]:
-        fields = ("distribution", "instance_type", "instance_groups")
-        for name in sorted({name for name, _ in self.hosts} - set(_SMDDP_INSTANCE_TYPES)):
-            text = (
-                f"distribution='smddp' does not run on {name}; SageMaker offers it on "
-                f"{', '.join(_SMDDP_INSTANCE_TYPES)}. Elsewhere use distribution='torchrun'"
-            )
-            yield Problem(fields, text)
-        if self.framework is not None and self.framework not in _SMDDP_FRAMEWORKS:
-            text = (
-                f"distribution='smddp' is for {' and '.join(_SMDDP_FRAMEWORKS)}, "
-                f"not for framework={self.framework!r}"
-            )
-            yield Problem(("distribution", "framework"), text)
-        if self.processes_per_host is not None:
-            text = (
-                f"processes_per_host={self.processes_per_host}: distribution='smddp' always starts "
-                "one process for each GPU; leave it out"
-            )
-            yield Problem(("distribution", "processes_per_host"), text)
-
     def _debugger_problems(self) -> Iterator[Problem]:
         if self.disable_profiler and (self.profiler or self.profiler_rules):
             text = "disable_profiler=True contradicts profiler and profiler_rules; choose one"
             yield Problem(("disable_profiler", "profiler", "profiler_rules"), text)
+        names = [rule.name for rule in (*self.debug_rules, *self.profiler_rules)]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            text = f"debug_rules and profiler_rules: the name {name!r} is used more than once"
+            yield Problem(("debug_rules", "profiler_rules"), text)
         for option, rules in (
             ("debug_rules", self.debug_rules),
             ("profiler_rules", self.profiler_rules),
@@ -322,6 +289,16 @@ class TrainingSpec(HostSpec):
                     where = f"{option}[{index}]['instance_type']"
                     for text in instance_type_problems(where, rule.instance_type, "processing"):
                         yield Problem((option,), text)
+
+    def _notes(self) -> Iterator[str]:
+        yield from super()._notes()
+        kinds = {instances.processor(name) for name, _ in self.hosts}
+        if self.max_pending_seconds is not None and kinds == {"cpu"}:
+            # API reference of MaxPendingTimeInSeconds.
+            yield (
+                f"max_pending_seconds={self.max_pending_seconds} has no effect: SageMaker heeds it "
+                f"on instances with accelerators, and {self.hosts[0][0]} has none"
+            )
 
     def metric_regexes(self) -> dict[str, str]:
         """Regular expression of each metric, of both kinds."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from cdao_sdk.errors import PlanError
 from cdao_sdk.kinds import observation as read
-from cdao_sdk.kinds.channels import TRANSFORM_RULES
+from cdao_sdk.kinds.channel_rules import TRANSFORM_RULES
 from cdao_sdk.kinds.extra import is_place, with_extra
 from cdao_sdk.kinds.job import ApiCall, JobApi, JobKind, ModelSource, Observation, Phase
 from cdao_sdk.kinds.parameters import transform_roles

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from cdao_sdk.kinds.fields import (  # noqa: TC001 - pydantic reads the annotations
     Boolean,
+    HostCount,
     JsonPath,
     KmsKey,
-    LambdaArn,
     MimeType,
     S3Uri,
 )
 from cdao_sdk.kinds.problem import EnvironmentLimits, Problem, environment_problems
-from cdao_sdk.kinds.registry_access import repository_problems
-from cdao_sdk.kinds.spec import BodyRule, JobSpec
+from cdao_sdk.kinds.registry_access import RegistrySpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cdao_sdk.catalog.images import Scope
+    from cdao_sdk.kinds.spec import BodyRule
 
-MODEL_LIMITS = EnvironmentLimits(100, 1024, 1024)
+MODEL_LIMITS = EnvironmentLimits(100, 1024, 1024, total_bytes=32 * 1024)
 """Environment of the model's container."""
 
 _NO_SPOT = "Batch transform has no spot instances; SageMaker has them for training jobs only"
@@ -31,7 +32,7 @@ _NO_RUNTIME = "Batch transform has no time limit in SageMaker; use the timeout o
 _NO_VOLUME = "Batch transform has no volume to size in SageMaker; choose a larger instance_type"
 
 
-class TransformSpec(JobSpec):
+class TransformSpec(RegistrySpec):
     """Options of a batch transform task."""
 
     component: ClassVar[str] = "transform"
@@ -53,6 +54,7 @@ class TransformSpec(JobSpec):
     }
 
     instance_type: Annotated[str, Field(description="Such as 'ml.m5.large'.")] = "ml.m5.large"
+    instance_count: Annotated[HostCount, Field(description="Number of instances, up to 100.")] = 1
     max_payload_mb: Annotated[
         int, Field(description="Largest request in MB; 0: unlimited.", strict=True, ge=0, le=100)
     ] = 6
@@ -96,14 +98,6 @@ class TransformSpec(JobSpec):
     model_max_retries: Annotated[
         int | None, Field(description="For one request.", strict=True, ge=0, le=3)
     ] = None
-
-    repository_access: Annotated[
-        Literal["Platform", "Vpc"] | None,
-        Field(description="'Vpc': the image is in a private registry in your VPC."),
-    ] = None
-    repository_credentials_provider: Annotated[
-        LambdaArn | None, Field(description="Lambda function that logs in to that registry.")
-    ] = None
     data_capture_path: Annotated[
         S3Uri | None, Field(description="S3 prefix where requests and answers are kept.")
     ] = None
@@ -123,9 +117,6 @@ class TransformSpec(JobSpec):
         """Also of payload, strategy and the model's environment."""
         yield from super().problems()
         yield from environment_problems("model_environment", self.model_environment, MODEL_LIMITS)
-        yield from repository_problems(
-            self.repository_access, self.repository_credentials_provider, self.subnets
-        )
         if self.data_capture_path is None:
             for option in ("data_capture_kms_key_id", "data_capture_inference_id"):
                 if getattr(self, option):
@@ -138,6 +129,17 @@ class TransformSpec(JobSpec):
                 f"{self.max_payload_mb} is {total} MB; SageMaker takes 100 MB together"
             )
             yield Problem(("max_concurrent_transforms", "max_payload_mb"), text)
+        yield from self._record_problems()
+
+    def _record_problems(self) -> Iterator[Problem]:
+        fields = ("input_filter", "output_filter", "join_source")
+        used = [name for name in fields if getattr(self, name) not in (None, "None")]
+        if used and self.split_type in ("RecordIO", "TFRecord"):
+            text = f"{' and '.join(used)}: for CSV and JSON only, not for {self.split_type} records"
+            yield Problem((*fields, "split_type"), text)
+        if used and self.content_type and not re.search("csv|json", self.content_type.lower()):
+            text = f"{' and '.join(used)}: for CSV and JSON only, not {self.content_type!r}"
+            yield Problem((*fields, "content_type"), text)
         if self.strategy == "SingleRecord" and self.split_type == "None":
             text = "strategy='SingleRecord' needs a split_type: 'Line', 'RecordIO' or 'TFRecord'"
             yield Problem(("strategy", "split_type"), text)

@@ -6,6 +6,7 @@ import pytest
 
 from cdao_sdk.catalog.instances import (
     family,
+    has_local_storage,
     instance,
     instance_types,
     is_known_family,
@@ -63,3 +64,18 @@ def test_families() -> None:
     assert family("m5") == ""
     assert is_known_family("ml.m5.nonsense")
     assert not is_known_family("ml.m99.large")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ml.r5d.large", "ml.p3dn.24xlarge", "ml.p4de.24xlarge", "ml.g6e.xlarge", "ml.p5en.48xlarge"],
+)
+def test_types_with_disks_of_their_own(name: str) -> None:
+    assert has_local_storage(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["ml.inf2.xlarge", "ml.c6i.large", "ml.p3.2xlarge", "ml.p6e-gb200.36xlarge", "odd"]
+)
+def test_types_that_live_on_volumes(name: str) -> None:
+    assert not has_local_storage(name)

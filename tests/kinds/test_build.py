@@ -263,3 +263,43 @@ class TestLoading:
         with pytest.raises(SpecError, match="newer version") as caught:
             load_spec("training", {**PYTORCH, "quantum": True})
         assert caught.value.problems == ("quantum=True is no option that this version knows",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "registered"),
+    [
+        (
+            "training",
+            {
+                "framework": "pytorch",
+                "framework_version": "1.8.0",
+                "python_version": "py36",
+                "use_spot_instances": True,
+                "hyperparameters": {"a": 1, "b": [1, {"c": None}]},
+                "output_compression": "none",
+                "kms_key_id": "alias/k",
+                "metrics": ["auc"],
+            },
+            {
+                "framework": "pytorch",
+                "framework_version": "1.8.0",
+                "python_version": "3.6",
+                "kms_key_id": "alias/k",
+                "use_spot_instances": True,
+                "spot_instance_max_wait_seconds": 90000.0,
+                "hyperparameters": {"a": 1.0, "b": [1.0, {"c": None}]},
+                "metrics": ["auc"],
+                "output_compression": "NONE",
+            },
+        ),
+        (
+            "transform",
+            {"strategy": "SingleRecord", "max_payload_mb": 0, "model_timeout_seconds": 60},
+            {"max_payload_mb": 0.0, "strategy": "SingleRecord", "model_timeout_seconds": 60.0},
+        ),
+    ],
+)
+def test_spec_of_an_older_template_is_read(
+    kind: str, options: dict[str, object], registered: dict[str, object]
+) -> None:
+    assert load_spec(kind, registered) == build_spec(kind, options)

@@ -181,3 +181,35 @@ def test_a_channel_is_refused_or_its_request_is_valid(
     event("accepted")
     make = transform_context if job == "transform" else context
     assert faults(request(job, data, make)) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"name": 5}, "name=5 is of type int; it must be a str"),
+        ({"content_type": 5}, "content_type=5 is of type int; it must be a str"),
+        ({"shuffle_seed": "7"}, "shuffle_seed='7' is of type str; it must be a whole number"),
+        ({"shuffle_seed": True}, "shuffle_seed=True is of type bool"),
+        ({"attribute_names": "source-ref"}, "is a str; give a tuple: ('source-ref',)"),
+        ({"instance_groups": (5,)}, "instance_groups=(5,) must be a tuple of str"),
+    ],
+)
+def test_values_of_the_wrong_type_are_refused_where_they_stand(
+    options: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        Channel(**options)
+    assert [text in problem for problem in caught.value.problems] == [True]
+
+
+@pytest.mark.parametrize(
+    ("mark", "text"),
+    [
+        (Channel(content_type="x" * 257), "at most 256 characters"),
+        (Channel(content_type="text/csv\n"), "one line"),
+        (Channel(shuffle_seed=2**60), "between -2**53 and 2**53"),
+        (Channel(input_mode="fastfile"), "Did you mean 'FastFile'?"),  # type: ignore[arg-type]
+    ],
+)
+def test_values_beyond_limits_are_refused(mark: Channel, text: str) -> None:
+    assert text in refused("training", mark, framework="pytorch")

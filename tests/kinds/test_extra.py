@@ -25,11 +25,14 @@ FILE_SYSTEM = {
 }
 VPC = {"subnets": ["subnet-1"], "security_group_ids": ["sg-1"]}
 QUERY = {
-    "Catalog": "AwsDataCatalog",
-    "Database": "sales",
-    "QueryString": "SELECT 1",
-    "OutputS3Uri": "s3://bucket/query",
-    "OutputFormat": "PARQUET",
+    "LocalPath": "/opt/ml/processing/query",
+    "AthenaDatasetDefinition": {
+        "Catalog": "AwsDataCatalog",
+        "Database": "sales",
+        "QueryString": "SELECT 1",
+        "OutputS3Uri": "s3://bucket/query",
+        "OutputFormat": "PARQUET",
+    },
 }
 
 
@@ -76,6 +79,11 @@ class TestRefused:
             ),
             ("transform", {"CreateModel": {"Containers": [{"Image": "a:1"}]}}, "has 0 entries"),
             ("transform", {"CreateModel": {"Containers": [{}, {}]}}, "has 2 entries"),
+            (
+                "transform",
+                {"CreateModel": {"Containers": [{"Image": "a:1"}, {"ContainerHostname": "b"}]}},
+                "in every entry, or in none",
+            ),
             ("transform", {"CreateModel": {"Containers": [{"Environment": {}}]}}, "options set"),
         ],
     )
@@ -132,6 +140,30 @@ class TestRefused:
         with pytest.raises(SpecError, match="ContainerEntrypoint, but body"):
             runs_body(spec, body)
 
+    def test_places_of_processing_data(self) -> None:
+        source = {"S3Uri": "s3://bucket/a", "S3DataType": "S3Prefix", "S3InputMode": "File"}
+        said = problems(
+            "processing",
+            {
+                "ProcessingInputs": [
+                    {"InputName": "a", "S3Input": source},
+                    {"InputName": "b", "S3Input": {**source, "LocalPath": "/data"}},
+                    {"InputName": "c", "DatasetDefinition": {**QUERY, "LocalPath": "/query"}},
+                    {"InputName": "d", "AppManaged": True, "S3Input": source},
+                ],
+                "ProcessingOutputConfig": {
+                    "Outputs": [
+                        {"OutputName": "f", "FeatureStoreOutput": {"FeatureGroupName": "g"}},
+                    ]
+                },
+            },
+        )
+        assert "ProcessingInputs[0].S3Input.LocalPath is missing" in said
+        assert "ProcessingInputs[1].S3Input.LocalPath='/data' must begin with /opt/ml" in said
+        assert "ProcessingInputs[2].DatasetDefinition.LocalPath='/query' must begin" in said
+        assert "ProcessingInputs[3]" not in said
+        assert "Outputs[0]: a FeatureStoreOutput needs AppManaged=True" in said
+
 
 class TestRequests:
     def test_fields_are_merged_with_ours(self, context: Context, runtime: RuntimeFiles) -> None:
@@ -164,16 +196,17 @@ class TestRequests:
             )
 
     def test_inputs_count_together(self, context: Context, runtime: RuntimeFiles) -> None:
-        inputs = [
-            {"InputName": f"q{n}", "DatasetDefinition": {"AthenaDatasetDefinition": QUERY}}
-            for n in range(8)
-        ]
+        inputs = [{"InputName": f"q{n}", "DatasetDefinition": QUERY} for n in range(8)]
         with pytest.raises(PlanError, match="11 inputs"):
             request("processing", {"ProcessingInputs": inputs}, context(runtime=runtime))
 
     def test_queries_and_feature_groups(self, context: Context, runtime: RuntimeFiles) -> None:
-        query = {"InputName": "query", "DatasetDefinition": {"AthenaDatasetDefinition": QUERY}}
-        output = {"OutputName": "f", "FeatureStoreOutput": {"FeatureGroupName": "features"}}
+        query = {"InputName": "query", "DatasetDefinition": QUERY}
+        output = {
+            "OutputName": "f",
+            "AppManaged": True,
+            "FeatureStoreOutput": {"FeatureGroupName": "features"},
+        }
         extra = {"ProcessingInputs": [query], "ProcessingOutputConfig": {"Outputs": [output]}}
         (made,) = request("processing", extra, context(runtime=runtime))
         assert made["ProcessingInputs"][-1] == query
@@ -183,7 +216,8 @@ class TestRequests:
     def test_pipeline_has_the_model_at_its_place(
         self, transform_context: Context, faults: Faults
     ) -> None:
-        first, last = {"Image": "before:1"}, {"Image": "after:1"}
+        first = {"Image": "before:1", "ContainerHostname": "before"}
+        last = {"Image": "after:1", "ContainerHostname": "after"}
         place = {"ContainerHostname": "model"}
         extra = {"CreateModel": {"Containers": [first, place, last]}}
         calls = kind("transform").requests(

@@ -138,7 +138,9 @@ def test_debugger_profiler_and_the_rest(
         "debug_hook": {"output_path": "s3://bucket/tensors", "collections": {"losses": {"a": "1"}}},
         "debug_rules": [rule],
         "profiler": {"interval_milliseconds": 500, "parameters": {"a": "b"}},
-        "profiler_rules": [{**rule, "instance_type": "ml.m5.large", "volume_size_gb": 10}],
+        "profiler_rules": [
+            {**rule, "name": "usage", "instance_type": "ml.m5.large", "volume_size_gb": 10}
+        ],
         "training_plan": "arn:aws:sagemaker:us-east-1:123456789012:training-plan/plan",
         "repository_access": "Platform",
         "experiment": {"trial_name": "t"},

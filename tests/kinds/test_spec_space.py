@@ -165,7 +165,13 @@ extra_channels = st.fixed_dictionaries(
 extra_inputs = st.fixed_dictionaries(
     {"InputName": st.sampled_from(["query", "data", "cdao"])},
     optional={
-        "DatasetDefinition": st.sampled_from([{"AthenaDatasetDefinition": QUERY}, {}]),
+        "DatasetDefinition": st.sampled_from(
+            [
+                {"AthenaDatasetDefinition": QUERY, "LocalPath": "/opt/ml/processing/query"},
+                {"AthenaDatasetDefinition": QUERY},
+                {},
+            ]
+        ),
         "AppManaged": flags,
     },
 )
