@@ -251,6 +251,25 @@ CDAO_EXCEPTIONS = frozenset(
     ]
 )
 EXCEPTION_BASES = {"cdao_sdk": "CdaoError", "flytekit": "FlyteException"}
+# What `from … import *` brings.
+STARRED = {
+    "cdao_sdk": """
+        CdaoError Channel ConfigurationError Execution ExecutionTimeout JobFailed JobInterrupted
+        JobStopped NotFound Plan PlanError ResourcesUnavailable SpecError SubmissionError
+        configure configure_sagemaker current_job get_execution monitor_sagemaker_jobs plan run
+        sagemaker_batch_transform sagemaker_batch_transform_task sagemaker_processing
+        sagemaker_processing_task sagemaker_task sagemaker_training sagemaker_training_task
+        sagemaker_workflow
+    """,
+    "flytekit": """
+        Artifact Cache CachePolicy Checkpoint ContainerTask CronSchedule Deck Documentation Email
+        FixedRate FlyteContext FlyteContextManager FlyteDirectory FlyteFile FlyteRemote HashMethod
+        ImageSpec Labels LaunchPlan PodTemplate PythonFunctionTask Resources SQLTask Secret
+        SecurityContext StructuredDataset TaskMetadata Workflow WorkflowFailurePolicy approve
+        conditional current_context dynamic eager kwtypes logger map_task new_context
+        reference_launch_plan reference_task reference_workflow sleep task wait_for_input workflow
+    """,
+}
 CACHE = {}  # path, or (root, name) of an exception -> stand-in
 
 
@@ -428,7 +447,10 @@ class StandInFinder:
         return spec
 
     def create_module(self, spec):
-        return StandInModule(spec.name)
+        module = StandInModule(spec.name)
+        if spec.name in STARRED:
+            module.__all__ = STARRED[spec.name].split()
+        return module
 
     def exec_module(self, module):
         """Nothing to run."""
@@ -2403,7 +2425,20 @@ def handle_stop():
         if not STATE["polls"]:
             raise StopRequest
 
+    def forget(_=None):
+        # A handler of Python's is deaf while a worker is about to wait in native code: a pool that
+        # ends its workers by SIGTERM would now and then wait for one for ever.
+        if signal.getsignal(signal.SIGTERM) is stop:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
     signal.signal(signal.SIGTERM, stop)
+    at_fork = getattr(os, "register_at_fork", None)
+    if at_fork is not None:
+        at_fork(after_in_child=forget)
+    else:  # Python 3.6
+        import multiprocessing.util
+
+        multiprocessing.util.register_after_fork(stop, forget)
 
 
 # ----------------------------------------------------------------------------- several processes
@@ -2419,6 +2454,8 @@ STOPPING = ".stopping"  # a worker that has noticed that it is to stop
 LINGER_SECONDS = 110  # SageMaker kills 120 s after it asked a job to stop
 NOTICE_SECONDS = 10  # for one that has not: it may wait, in native code, for this very process
 CONNECT_SECONDS = 1200  # hosts do not start at the same time
+REQUEST_SECONDS = 30  # in which one that connects must have sent its signed request
+REQUEST_CHARACTERS = 1 << 20
 LOST_PEER = re.compile(r"connection|broken pipe|peer|socket|nccl|timed? ?out", re.IGNORECASE)
 # Source: aws/sagemaker-training-toolkit, which sets the same.
 RDMA_INSTANCES = re.compile(r"ml\.(p4de?|p5e?n?|trn1n?)\.")
@@ -2693,8 +2730,7 @@ def run_mpi(kind, job, count, where):
     if len(job.hosts) == 1:
         return run_launcher(kind, mpi_command(kind, job, count, where), environment)
     over = threading.Event()
-    started = []
-    listen(job, where, lambda request: obey(request, environment, started, over))
+    listen(job, where, lambda request: obey(request, environment, over))
     if job.is_lead:
         code = 1
         try:
@@ -2716,7 +2752,7 @@ def run_mpi(kind, job, count, where):
     return 1 if os.path.exists(FAILED) else 0
 
 
-def obey(request, environment, started, over):
+def obey(request, environment, over):
     """Do what the lead host asks for."""
     import subprocess
 
@@ -2727,7 +2763,6 @@ def obey(request, environment, started, over):
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        started.append(process)
         return process.wait()
     over.set()
     try:
@@ -2749,7 +2784,8 @@ def signature(where, nonce, text):
     import hmac
 
     with open(where, "rb") as file:
-        return hmac.new(file.read(), (nonce + text).encode("utf-8"), "sha256").hexdigest()
+        signed = "{}\n{}".format(nonce, text)
+        return hmac.new(file.read(), signed.encode("utf-8"), "sha256").hexdigest()
 
 
 def listen(job, where, answer):
@@ -2759,20 +2795,28 @@ def listen(job, where, answer):
     import threading
 
     def serve(connection):
+        connection.settimeout(REQUEST_SECONDS)
         with connection, connection.makefile("rw", encoding="utf-8") as stream:
-            nonce = os.urandom(16).hex()
+            nonce = os.urandom(16).hex()  # so that no request can be sent a second time
             stream.write(nonce + "\n")
             stream.flush()
-            signed, _, text = stream.readline().rstrip("\n").partition(" ")
+            signed, _, text = stream.readline(REQUEST_CHARACTERS).rstrip("\n").partition(" ")
             if hmac.compare_digest(signed.encode(), signature(where, nonce, text).encode()):
+                connection.settimeout(None)
                 stream.write(json.dumps(answer(json.loads(text))) + "\n")
             else:
                 note("a request from elsewhere was turned away")
 
+    def guarded(connection):
+        try:
+            serve(connection)
+        except (OSError, ValueError) as error:  # gone, silent, or no text
+            note("a connection of another host ended: {}".format(error))
+
     def accept():
         while True:
             connection, _ = listener.accept()
-            threading.Thread(target=serve, args=[connection], daemon=True).start()
+            threading.Thread(target=guarded, args=[connection], daemon=True).start()
 
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -2790,10 +2834,10 @@ def ask(job, where, host, request):
     text = json.dumps(request)
     try:
         with connected(agent_place(job, host)) as stream:
-            nonce = stream.readline().rstrip("\n")
+            nonce = stream.readline(REQUEST_CHARACTERS).rstrip("\n")
             stream.write("{} {}\n".format(signature(where, nonce, text), text))
             stream.flush()
-            return json.loads(stream.readline())
+            return json.loads(stream.readline(REQUEST_CHARACTERS))
     except (OSError, ValueError):
         return None
 

@@ -326,3 +326,36 @@ def test_a_request_that_is_not_signed_is_turned_away(library_container: Containe
     library_container.env["CDAO_HOSTS"] = json.dumps({"algo-1": "127.0.0.1"})
     library_container.env["MASTER_PORT"] = str(28000 + os.getpid() % 4000)
     assert library_container.run(code).value == [["done", ""], [{"command": "good"}]]
+
+
+def test_noise_on_the_agent_s_port_does_not_keep_it_from_its_work(
+    library_container: Container,
+) -> None:
+    code = """
+        import importlib.util, json, os, socket, time
+        path = "/opt/ml/input/data/cdao/runner.py".replace("/opt/ml", os.environ["CDAO_OPT_ML"])
+        spec = importlib.util.spec_from_file_location("again", path)
+        again = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(again)
+        again.REQUEST_SECONDS, again.REQUEST_CHARACTERS = 0.2, 1000
+        def step() -> list:
+            where = os.environ["CDAO_SPEC"]
+            job = again.Job(again.read_spec(where))
+            again.listen(job, where, lambda request: request["command"])
+            place = again.agent_place(job, "algo-1")
+            closed = []
+            for noise in (b"\\xff\\xfe\\n", b"x" * 100_000, b""):
+                with socket.create_connection(place, timeout=5) as connection:
+                    connection.recv(100)
+                    connection.sendall(noise)
+                    try:
+                        closed.append(connection.recv(100) == b"")
+                    except ConnectionResetError:
+                        closed.append(True)
+            return [closed, again.ask(job, where, "algo-1", {"command": "good"})]
+    """
+    library_container.env["CDAO_HOSTS"] = json.dumps({"algo-1": "127.0.0.1"})
+    library_container.env["MASTER_PORT"] = str(28000 + os.getpid() % 4000)
+    done = library_container.run(code)
+    assert done.value == [[True, True, True], "good"]
+    assert "Traceback" not in done.stderr

@@ -202,3 +202,21 @@ def test_the_bodys_own_handler_is_called(library_container: Container) -> None:
     )
     assert finish(process)[0] == 0
     assert (library_container.result_dir / "outputs.json").exists()
+
+
+def test_a_forked_worker_has_the_signals_default(container: Container) -> None:
+    done = container.run("""
+        import multiprocessing, signal
+
+        def look(handlers):
+            handlers.put(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+
+        def step() -> list:
+            context = multiprocessing.get_context("fork")
+            handlers = context.SimpleQueue()
+            worker = context.Process(target=look, args=(handlers,))
+            worker.start()
+            worker.join()
+            return [handlers.get(), callable(signal.getsignal(signal.SIGTERM))]
+    """)
+    assert done.value == [True, True]
