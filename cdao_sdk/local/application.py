@@ -122,7 +122,8 @@ class Application:
         except Exception as error:
             _logger.exception("request failed inside the embedded AWS: %s", request.path)
             msg = f"{type(error).__name__}: {error}"
-            return _refused(request, AwsError(code="InternalFailure", message=msg, status=500))
+            failure = AwsError(code="InternalFailure", message=msg, status=500)
+            return _refused(request, failure, is_s3=_is_s3(request, service))
 
     def _served(
         self, request: Request, region: str, service: str, own: Rule | None = None

@@ -194,7 +194,7 @@ def _named(request: Request, service: str) -> tuple[str, str]:
 def _name_in(body: bytes) -> str:
     try:
         document = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""  # refused as such by the service itself
     if not isinstance(document, dict):
         return ""

@@ -13,6 +13,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from cdao_sdk.local.job_kinds import JOB_KINDS
+from cdao_sdk.local.service_model import sagemaker_model
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -193,6 +196,9 @@ _COUNT = _Check("must be a whole number from 1", lambda value: _is_whole(value) 
 _LIMIT = _Check("must be a whole number from 0", lambda value: _is_whole(value) and value >= 0)
 _SHARE = _Check("must be a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
 _FLAG = _Check("must be true or false", lambda value: isinstance(value, bool))
+_TIMES = _Check(
+    "must be a whole number from 1 to 1000", lambda value: _is_whole(value) and 1 <= value <= 1000
+)
 _SECONDS = _Check(
     "must be a number of seconds from 0 to 86400",
     lambda value: _is_number(value) and 0 <= value <= 86_400,
@@ -220,10 +226,11 @@ _OWN: Mapping[str, Mapping[str, _Check]] = {
     "clock_skew": {"seconds": _SKEW},
     "quota": {"instance_type": _TEXT, "limit": _LIMIT},
     "capacity": {"outcome": _one_of("fail", "wait"), "seconds": _SECONDS},
-    "interruption": {"seconds": _SECONDS, "times": _COUNT},
+    "interruption": {"seconds": _SECONDS, "times": _TIMES},
     "slow_start": {"seconds": _SECONDS},
 }
 _REQUIRED = {"latency": "seconds", "clock_skew": "seconds", "slow_start": "seconds"}
+_CREATES = [f"Create{kind.title}" for kind in JOB_KINDS]
 
 
 def _problems(rule: object) -> Iterator[str]:
@@ -247,12 +254,29 @@ def _problems(rule: object) -> Iterator[str]:
     required = _REQUIRED.get(fault)
     if required and required not in given:
         yield f"{fault} needs {required!r}"
+    operations = given.get("operations", "*")
+    if isinstance(operations, str) and operations:
+        yield from _never_struck(fault, operations)
+
+
+def _never_struck(fault: str, operations: str) -> Iterator[str]:
+    """What is wrong with a glob of operations that nothing can match; a slip of the pen."""
+    if fault in JOB_FAULTS:
+        if not any(fnmatchcase(create, operations) for create in _CREATES):
+            yield f"operations of {fault} must match one of {_CREATES}, not {operations!r}"
+    elif operations.lower().startswith("sagemaker:"):
+        yield f"operations of SageMaker have no prefix: not {operations!r}"
+    elif operations.isalnum() and operations not in sagemaker_model().operations:
+        yield (
+            f"operations: SageMaker has none called {operations!r} (those of other services have "
+            "a prefix, such as 's3:PutObject')"
+        )
 
 
 def _object(text: str | bytes) -> dict[str, Any]:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"not JSON: {error}"
         raise FaultsRefused([msg]) from error
     if not isinstance(document, dict):

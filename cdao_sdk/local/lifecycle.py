@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cdao_sdk.local.job_kinds import JobKind
     from cdao_sdk.local.jobs import JobExecutor
     from cdao_sdk.local.records import Records
+    from cdao_sdk.local.transitions import Describe
 
 _logger = logging.getLogger(__name__)
 # How often stops of other servers are looked for.
@@ -49,6 +50,7 @@ class _Job:
     stop: threading.Event = field(default_factory=threading.Event)
     changing: threading.Lock = field(default_factory=threading.Lock)
     is_saved: bool = True
+    is_trouble_told: bool = False
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -231,30 +233,44 @@ class Lifecycle:
             elif job in self._delayed:
                 self._delayed.remove(job)
                 is_waiting = True
-        with job.changing:
-            self._save(job, stopping(job.kind, job.record.describe, _now()))
+        self._change(job, lambda describe: stopping(job.kind, describe, _now()))
         job.stop.set()
         if is_waiting:
             self._end(job, Outcome(status="Stopped"))
 
     def _end(self, job: _Job, outcome: Outcome) -> None:
-        try:
-            with job.changing:
-                self._save(job, ended(job.kind, job.record.describe, outcome, _now()))
-        except OSError:
-            # The disk is full or gone: the worker goes on with the next job.
-            _logger.exception("the end of a job could not be recorded", extra={"job": job.run})
+        is_saved = self._change(job, lambda describe: ended(job.kind, describe, outcome, _now()))
+        if is_saved or self._is_closed:  # then nobody would try again
+            self._forget(job)
+
+    def _forget(self, job: _Job) -> None:
         with self._lock:
             self._jobs.pop((job.kind.kind, job.run.name), None)
         job.over.set()
 
-    def _save(self, job: _Job, describe: Mapping[str, Any]) -> None:
-        is_over = status_of(job.kind, job.record.describe) in TERMINAL
-        is_new = describe is not job.record.describe or not job.is_saved
-        if is_new and not is_over:
-            job.record = replace(job.record, describe=describe)
-            self._records.save(job.kind, job.record)
+    def _change(self, job: _Job, change: Callable[[Describe], Describe]) -> bool:
+        """Change a job that has not ended, and write it down.
+
+        False where that fails, on a full disk: the watcher's next look tries again.
+        """
+        with job.changing:
+            before = job.record.describe
+            if status_of(job.kind, before) not in TERMINAL:
+                describe = change(before)
+                job.is_saved = job.is_saved and describe is before
+                job.record = replace(job.record, describe=describe)
+            if job.is_saved:
+                return True
+            try:
+                self._records.save(job.kind, job.record)
+            except OSError as error:
+                if not job.is_trouble_told:
+                    _logger.exception("a job could not be recorded", extra={"job": job.run})
+                job.is_trouble_told = True
+                # A job whose folder was deleted has nothing to be written to.
+                return isinstance(error, FileNotFoundError)
             job.is_saved = True
+            return True
 
     def _watch_jobs(self) -> None:
         while True:
@@ -264,18 +280,21 @@ class Lifecycle:
                 if self._is_closed:
                     return
                 self._watch.wait(_LOOK_SECONDS)
-                jobs = [job for job in self._jobs.values() if not job.stop.is_set()]
+                jobs = list(self._jobs.values())
             for job in jobs:
-                try:
-                    with job.changing:
-                        self._save(job, job.record.describe)
-                except OSError:
-                    # The disk is full or gone: the next look tries again.
-                    _logger.exception("a step could not be recorded", extra={"job": job.run})
-                if self._records.is_stop_requested(job.kind, job.run.name):
-                    self._stop(job)
-                else:
-                    self._advance(job, time.monotonic())
+                self._look_at(job)
+
+    def _look_at(self, job: _Job) -> None:
+        is_saved = self._change(job, lambda describe: describe)
+        if status_of(job.kind, job.record.describe) in TERMINAL:
+            if is_saved:
+                self._forget(job)
+        elif job.stop.is_set():
+            pass  # its worker ends it
+        elif self._records.is_stop_requested(job.kind, job.run.name):
+            self._stop(job)
+        else:
+            self._advance(job, time.monotonic())
 
     def _advance(self, job: _Job, now: float) -> None:
         """Let happen what is due."""

@@ -7,6 +7,7 @@ server asks for the job's end.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ _logger = logging.getLogger(__name__)
 
 RECORD = "record.json"
 _STOP = "stop"
+_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}  # the target of a rename is there
 _ORPHANED = Outcome(
     status="Failed",
     failure_reason=(
@@ -89,12 +91,14 @@ class Records:
         folder = self.root / kind.kind
         draft = folder / f".{uuid.uuid4().hex}"
         draft.mkdir(parents=True)
-        (draft / RECORD).write_bytes(_encoded(record))
         try:
+            (draft / RECORD).write_bytes(_encoded(record))
             # A folder that is not empty is never replaced: this is the claim of the name.
             draft.rename(folder / record.name)
         except OSError as error:
             shutil.rmtree(draft)
+            if error.errno not in _TAKEN:
+                raise
             taken = record.describe[kind.arn_member]
             msg = (
                 "Job name must be unique within an AWS account and region, and a "
@@ -106,12 +110,16 @@ class Records:
         """Replace a job's record; the last one of a job is flushed to the disk."""
         path = self.directory(kind, record.name) / RECORD
         draft = path.with_name(f".{uuid.uuid4().hex}")
-        with draft.open("wb") as file:
-            file.write(_encoded(record))
-            file.flush()
-            draft.replace(path)
-            if status_of(kind, record.describe) in TERMINAL:
-                os.fsync(file.fileno())
+        try:
+            with draft.open("wb") as file:
+                file.write(_encoded(record))
+                file.flush()
+                draft.replace(path)
+                if status_of(kind, record.describe) in TERMINAL:
+                    os.fsync(file.fileno())
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
 
     def get(self, kind: JobKind, name: str) -> Record | None:
         """The job of this name, or None.

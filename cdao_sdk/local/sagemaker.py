@@ -257,7 +257,7 @@ def _page_of(
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
         request = json.loads(body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"The body is not JSON: {error}"
         raise AwsError(code="SerializationException", message=msg) from error
     if not isinstance(request, dict):

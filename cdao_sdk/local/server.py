@@ -13,7 +13,7 @@ from cdao_sdk.local.admin import Admin
 from cdao_sdk.local.application import DEFAULT_REGION, Application
 from cdao_sdk.local.cloudwatch import CloudWatchLogs
 from cdao_sdk.local.executor import Executor
-from cdao_sdk.local.faults import FaultPlan, parse_plan, plan_text
+from cdao_sdk.local.faults import FaultPlan, FaultsRefused, parse_plan, plan_text
 from cdao_sdk.local.http_server import HttpServer, loopback_address
 from cdao_sdk.local.injection import Injector
 from cdao_sdk.local.lifecycle import Lifecycle
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 # What a job gets to end by itself when the server closes.
 _CLOSING_SECONDS = 5.0
+_LAST_PORT = 65_535
 FAULTS_FILE = "faults.json"
 
 
@@ -64,11 +65,12 @@ class LocalSageMaker:
         port: 0 takes a free one.
         concurrency: Jobs that run at once; the further ones wait. Default: the CPUs, at least 2.
         faults: Faults that its clients meet (`docs/local.md`): a JSON document, or the path of a
-            file with it. Default: what `faults.json` in the state directory holds at the start.
+            file with it. Default (also for an empty text): what `faults.json` in the state
+            directory holds at the start.
         stop_grace_seconds: Between SIGTERM and SIGKILL of a job that is stopped or interrupted.
 
     Raises:
-        ValueError: `host` is not a loopback address, `concurrency` is below 1,
+        ValueError: `host` is not a loopback address, `port` is none, `concurrency` is below 1,
             `stop_grace_seconds` is negative, or `faults` is not valid.
     """
 
@@ -88,11 +90,14 @@ class LocalSageMaker:
             msg = f"concurrency must be at least 1, not {concurrency!r}"
             raise ValueError(msg)
         self.stop_grace_seconds = stop_grace_seconds
-        if stop_grace_seconds < 0:
+        if not stop_grace_seconds >= 0:  # nor not a number
             msg = f"stop_grace_seconds must not be negative, not {stop_grace_seconds!r}"
             raise ValueError(msg)
+        if not 0 <= port <= _LAST_PORT:
+            msg = f"port must be from 0 (a free one) to {_LAST_PORT}, not {port!r}"
+            raise ValueError(msg)
         self.address = loopback_address(host), port
-        self.faults = None if faults is None else parse_plan(plan_text(faults))
+        self.faults = parse_plan(plan_text(faults)) if faults else None
         self.objects = ObjectStore(self.state_dir / "s3")
         self._running: _Running | None = None
 
@@ -215,7 +220,10 @@ def _keep_up(sagemaker: SageMaker, objects: ObjectStore, closing: threading.Even
 
 
 def _kept_faults(state_dir: Path) -> FaultPlan:
+    path = state_dir / FAULTS_FILE
     try:
-        return parse_plan((state_dir / FAULTS_FILE).read_bytes())
+        return parse_plan(path.read_bytes())
     except FileNotFoundError:
         return FaultPlan()
+    except FaultsRefused as error:
+        raise FaultsRefused([f"{path}: {problem}" for problem in error.problems]) from error

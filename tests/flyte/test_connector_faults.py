@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
 import faulty_jobs
 import pytest
 from flyteidl.core.execution_pb2 import TaskExecution
+from flytekit.extend.backend.utils import is_terminal_phase
 from flytekit.types.file import FlyteFile
 
 from cdao_sdk.errors import ResourcesUnavailable, SubmissionError
@@ -43,6 +46,16 @@ def faults(embedded: LocalSageMaker) -> Iterator[Callable[..., Callable[[], list
 def jobs(boto: Any, execution: str) -> list[str]:
     found = boto("sagemaker").list_processing_jobs(NameContains=execution)
     return [job["ProcessingJobName"] for job in found["ProcessingJobSummaries"]]
+
+
+def again(call: Callable[[], Any]) -> Any:
+    """What a call of the connector's gives, in as many tries as Propeller would take."""
+    for _ in range(20):
+        try:
+            return call()
+        except ResourcesUnavailable:
+            time.sleep(0.05)
+    return call()
 
 
 def phases(job: Any, meta: Any) -> list[int]:
@@ -194,3 +207,39 @@ def test_clock_that_is_off_is_named(driven: Any, faults: Any) -> None:
         job.create(number=3)
     assert error.value.code == "InvalidSignatureException"
     assert "PassRole" not in str(error.value)
+
+
+def test_twenty_jobs_among_random_faults_are_twenty_jobs(
+    driven: Any, boto: Any, faults: Any
+) -> None:
+    """Calls fail at random, before and after they took effect; Propeller asks again."""
+    first = driven(faulty_jobs.quick)
+    driven_jobs = [replace(first, node=f"n{number}") for number in range(20)]
+    chance: dict[str, object] = {"probability": 0.1}
+    struck = faults(
+        {**chance, "fault": "throttling"},
+        {**chance, "fault": "server_error"},
+        {**chance, "fault": "server_error", "when": "after", "code": "ServiceUnavailable"},
+        {**chance, "fault": "dropped_connection"},
+        {**chance, "fault": "dropped_connection", "when": "after"},
+        {**chance, "fault": "latency", "seconds": 0.05},
+    )
+
+    def run(number: int) -> object:
+        job = driven_jobs[number]
+        meta = again(lambda: job.create(number=number))
+        deadline = time.monotonic() + 50
+        while not is_terminal_phase((resource := again(lambda: job.get(meta))).phase):
+            assert time.monotonic() < deadline, resource
+            time.sleep(0.1)
+        assert resource.phase == TaskExecution.SUCCEEDED, resource.message
+        return meta.job_name, job.value(resource)
+
+    with ThreadPoolExecutor(8) as pool:
+        ended = dict(pool.map(run, range(20)))
+    assert min(struck()) > 0
+    faults()
+    found = boto("sagemaker").list_processing_jobs(NameContains=first.execution, MaxResults=100)
+    names = {job["ProcessingJobName"] for job in found["ProcessingJobSummaries"]}
+    assert names == ended.keys()
+    assert sorted(ended.values()) == list(range(1, 21))

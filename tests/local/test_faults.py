@@ -1,4 +1,4 @@
-"""Faults on purpose: rules, whom they strike, and what clients see of them over the wire."""
+"""Faults on purpose: what clients see of them over the wire."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from cdao_sdk.local import LocalSageMaker
-from cdao_sdk.local.faults import FaultPlan, FaultsRefused, Rule, parse_plan, parse_rule, plan_text
-from cdao_sdk.local.injection import Call, Injector
+from cdao_sdk.local.faults import FaultsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,80 +65,6 @@ def patient(server: LocalSageMaker) -> Callable[[str], Any]:
 
 def code_of(error: pytest.ExceptionInfo[ClientError]) -> str:
     return error.value.response["Error"]["Code"]
-
-
-# --- the model ---
-
-
-def test_a_plan_reads_back_as_it_was() -> None:
-    plan = FaultPlan((Rule(fault="latency", seconds=0.5), Rule(fault="quota", limit=2)), seed=3)
-    assert parse_plan(json.dumps(plan.document())) == plan
-
-
-def test_everything_wrong_with_a_plan_is_told_at_once() -> None:
-    rules = [
-        {"fault": "thunder"},
-        {"fault": "throttling", "first": 0, "when": "after"},
-        {"fault": "latency"},
-        {"fault": "server_error", "probability": True, "names": ""},
-        "throttling",
-    ]
-    with pytest.raises(FaultsRefused) as error:
-        parse_plan(json.dumps({"rules": rules, "seed": "x", "more": 1}))
-    text = " | ".join(error.value.problems)
-    assert len(error.value.problems) == 9
-    assert "unknown member 'more'" in text
-    assert "seed must be a whole number, not 'x'" in text
-    assert "rules[0]: fault must be one of 'throttling'" in text
-    assert "rules[1]: first must be a whole number from 1, not 0" in text
-    assert "rules[1]: throttling takes no 'when'" in text
-    assert "rules[2]: latency needs 'seconds'" in text
-    assert "rules[3]: probability must be a number from 0 to 1, not True" in text
-    assert "rules[4]: a rule must be an object, not 'throttling'" in text
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "3"])
-def test_what_is_no_object_is_refused(text: str) -> None:
-    with pytest.raises(FaultsRefused, match="JSON"):
-        parse_plan(text)
-
-
-def test_a_rule_is_a_bare_name_or_an_object() -> None:
-    assert parse_rule("throttling") == Rule(fault="throttling")
-    assert parse_rule('{"fault": "latency", "seconds": 1}').seconds == 1
-    with pytest.raises(FaultsRefused, match="latency needs 'seconds'"):
-        parse_rule("latency")
-
-
-def test_a_source_is_the_document_or_its_file(tmp_path: Path) -> None:
-    document = '{"rules": []}'
-    (tmp_path / "faults.json").write_text(document)
-    assert plan_text(str(tmp_path / "faults.json")) == plan_text(document) == document
-    with pytest.raises(FaultsRefused, match="neither a JSON object nor a file"):
-        plan_text(str(tmp_path / "none.json"))
-
-
-def struck(rule: Rule, calls: list[Call], seed: int = 0) -> list[int]:
-    injector = Injector(FaultPlan((rule,), seed))
-    return [number for number, call in enumerate(calls, 1) if injector.for_request(call)]
-
-
-def test_first_every_and_names_choose_calls() -> None:
-    calls = [Call(operation="CreateTrainingJob", name=name) for name in "aabbab"]
-    assert struck(Rule(fault="throttling", first=2), calls) == [1, 2]
-    assert struck(Rule(fault="throttling", every=3), calls) == [3, 6]
-    assert struck(Rule(fault="throttling", first=1, per_name=True), calls) == [1, 3]
-    assert struck(Rule(fault="throttling", names="b*"), calls) == [3, 4, 6]
-    assert struck(Rule(fault="throttling", operations="Describe*"), calls) == []
-
-
-def test_chances_repeat_with_their_seed() -> None:
-    calls = [Call(operation="ListModels")] * 400
-    rule = Rule(fault="throttling", probability=0.25)
-    first = struck(rule, calls, seed=1)
-    assert struck(rule, calls, seed=1) == first
-    assert struck(rule, calls, seed=2) != first
-    assert 60 < len(first) < 140
 
 
 # --- requests ---
@@ -245,6 +170,40 @@ def test_a_request_brings_its_own_fault(patient: Any, admin: Admin) -> None:
         client.list_models()
     assert client.list_training_jobs()["TrainingJobSummaries"] == []
     assert admin.struck == []
+
+
+def test_the_request_s_own_fault_and_the_plan_s_both_strike(
+    admin: Admin, server: LocalSageMaker, client: Any, training: Any, ended: Any
+) -> None:
+    sagemaker = client("sagemaker", server.url)
+    admin.rules(
+        {"fault": "slow_start", "seconds": 0.1},
+        {"fault": "dropped_connection", "when": "after", "operations": "Create*", "first": 1},
+    )
+    own = '{"fault": "capacity", "seconds": 0.1}'
+    sagemaker.meta.events.register(
+        "before-call.sagemaker.CreateTrainingJob",
+        lambda params, **_: params["headers"].__setitem__("x-cdao-fault", own),
+    )
+    with pytest.raises(ConnectionClosedError):
+        sagemaker.create_training_job(**training("both", "pass"))
+    described = ended(sagemaker, "both")
+    assert described["FailureReason"].startswith("CapacityError")
+    assert admin.struck == [1, 1]
+
+
+def test_a_stop_at_the_moment_of_an_interruption_ends_the_job(
+    admin: Admin, sagemaker: Any, training: Any, ended: Any
+) -> None:
+    spot = {
+        "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60},
+    }
+    sagemaker.create_training_job(**training("spot", NAP, **spot))
+    ended(sagemaker, "spot", until=("Training",))
+    assert admin.send("POST", "/_cdao/interruptions/spot")[0] == 200
+    sagemaker.stop_training_job(TrainingJobName="spot")
+    assert ended(sagemaker, "spot")["TrainingJobStatus"] == "Stopped"
 
 
 def test_the_lost_answer_of_a_read_leaves_no_file_open(
@@ -421,4 +380,12 @@ def test_the_state_directory_may_hold_faults(tmp_path: Path, client: Any) -> Non
         client("sagemaker", server.url).list_models()
     (tmp_path / "faults.json").write_text("{}}")
     with pytest.raises(ValueError, match="not JSON"):
+        LocalSageMaker(tmp_path).start()
+
+
+def test_faults_of_the_state_directory_that_are_wrong_are_named_by_their_file(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "faults.json").write_text('{"rules": [{"fault": "thunder"}]}')
+    with pytest.raises(FaultsRefused, match=r"faults\.json: rules\[0\]: fault must be one of"):
         LocalSageMaker(tmp_path).start()

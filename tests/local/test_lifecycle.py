@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +21,8 @@ from cdao_sdk.local.transitions import created
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from cdao_sdk.local.records import Record
 
 TRAINING = JOB_KINDS[0]
 
@@ -142,6 +146,65 @@ def test_an_exception_of_ours_fails_the_job_and_spares_the_worker(
     for number in range(4):
         _submit(lifecycle, f"after-{number}")
     _until(lambda: _describe(records, "after-3")["TrainingJobStatus"] == "Completed")
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_an_end_that_a_full_disk_refuses_is_recorded_once_there_is_room(
+    lifecycle: Lifecycle,
+    executor: GatedExecutor,
+    records: Records,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    is_stopped: bool,
+) -> None:
+    _submit(lifecycle, "job")
+    _until(lambda: executor.begun)
+    save = Records.save
+    refused: list[str] = []
+
+    def full(_self: Records, _kind: object, record: Record) -> None:
+        refused.append(record.describe["TrainingJobStatus"])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Records, "save", full)
+    if is_stopped:
+        assert lifecycle.stop(TRAINING, "job")
+    executor.gate.set()
+    end = "Stopped" if is_stopped else "Completed"
+    _until(lambda: refused.count(end) > 1)
+    assert _describe(records, "job")["TrainingJobStatus"] == "InProgress"
+    monkeypatch.setattr(Records, "save", save)
+    assert lifecycle.wait(timeout_seconds=5)
+    assert _describe(records, "job")["TrainingJobStatus"] == end
+    assert caplog.text.count("a job could not be recorded") == 1
+
+
+def test_a_disk_without_room_is_not_taken_for_a_name_in_use(
+    lifecycle: Lifecycle, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", full)
+        with pytest.raises(OSError, match="No space left"):
+            _submit(lifecycle, "job")
+    assert list((records.root / TRAINING.kind).iterdir()) == []
+    _submit(lifecycle, "job")
+    with pytest.raises(AwsError, match="ResourceInUse"):
+        _submit(lifecycle, "job")
+
+
+def test_a_job_whose_folder_is_deleted_ends_all_the_same(
+    lifecycle: Lifecycle, executor: GatedExecutor, records: Records
+) -> None:
+    _submit(lifecycle, "job")
+    _until(lambda: executor.begun)
+    shutil.rmtree(records.directory(TRAINING, "job"))
+    executor.gate.set()
+    assert lifecycle.wait(timeout_seconds=5)
+    assert records.get(TRAINING, "job") is None
 
 
 def test_a_close_stops_all_and_takes_no_more(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cdao_sdk.local import LocalSageMaker, other_services
+from cdao_sdk.local.incoming import Incoming
+from cdao_sdk.local.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +55,34 @@ def test_a_job_that_ignores_its_stop_is_killed_after_the_grace(
         time.sleep(0.3)  # until its process is deaf
         sagemaker.stop_training_job(TrainingJobName="deaf")
         assert ended(sagemaker, "deaf")["TrainingJobStatus"] == "Stopped"
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_is_none_is_refused(tmp_path: Path, port: int) -> None:
+    with pytest.raises(ValueError, match="port must be from 0"):
+        LocalSageMaker(tmp_path, port=port)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan")])
+def test_a_grace_that_is_no_time_is_refused(tmp_path: Path, seconds: float) -> None:
+    with pytest.raises(ValueError, match="must not be negative"):
+        LocalSageMaker(tmp_path, stop_grace_seconds=seconds)
+
+
+def test_a_failure_of_our_own_is_told_in_the_service_s_own_form(
+    server: LocalSageMaker,
+    client: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Incoming, "write", full)
+    with pytest.raises(ClientError, match=r"InternalFailure.*No space left on device"):
+        client("s3", server.url).put_object(Bucket="test-bucket", Key="a", Body=b"x")
+    monkeypatch.setattr(Records, "get", full)
+    with pytest.raises(ClientError, match=r"InternalFailure.*No space left on device"):
+        client("sagemaker", server.url).describe_training_job(TrainingJobName="a")
 
 
 def test_a_taken_port_is_an_error(tmp_path: Path) -> None:

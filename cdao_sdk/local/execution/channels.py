@@ -9,7 +9,7 @@ import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from cdao_sdk.local.errors import AwsError
 from cdao_sdk.local.execution.context import Context, JobFailed
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cdao_sdk.local.objects import ObjectStore
 
 _COPY_BYTES = 1 << 20
+_Entry = TypeVar("_Entry")
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,13 @@ class DataSource:
     """Which objects an input means.
 
     Attributes:
-        kind: `S3Prefix` or `ManifestFile`.
+        kind: S3DataType: `S3Prefix`, `ManifestFile`, …
         uri: the prefix, or the manifest.
         sharded: whether each host gets its part only (`ShardedByS3Key`).
         gunzip: whether the objects are gzip files that the job is to get unpacked.
         may_be_empty: whether it is right that there are none (yet).
         seed: shuffles the objects before they are shared out; None leaves them in order.
+        attributes: what is sent of each line of an augmented manifest.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class DataSource:
     gunzip: bool = False
     may_be_empty: bool = False
     seed: int | None = None
+    attributes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,9 @@ def select(objects: ObjectStore, source: DataSource) -> list[Item]:
             items = _of_manifest(objects, source.uri)
         else:
             msg = (
-                f"ClientError: S3DataType {source.kind} is not offered by the embedded SageMaker; "
-                "use S3Prefix or ManifestFile"
+                f"ClientError: S3DataType {source.kind} is not offered here by the embedded "
+                "SageMaker (augmented manifests: in training channels in Pipe mode only); use "
+                "S3Prefix or ManifestFile"
             )
             raise JobFailed(msg)
     except AwsError as error:
@@ -116,9 +120,9 @@ def download(
 
 
 def in_order(
-    items: Sequence[Item], source: DataSource, epoch: int, *, host: int, hosts: int
-) -> list[Item]:
-    """A host's objects in one pass over the data.
+    items: Sequence[_Entry], source: DataSource, epoch: int, *, host: int, hosts: int
+) -> list[_Entry]:
+    """A host's objects (or lines of a manifest) in one pass over the data.
 
     Args:
         items: all objects, in S3's order.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gzip
+import io
 import os
 import threading
 import zlib
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from cdao_sdk.local.execution.channels import Item
     from cdao_sdk.local.objects import ObjectStore
 
+    Piece = Item | bytes
+    """What a pipe gives: an object, or bytes themselves."""
+
 _LOOK_SECONDS = 0.02
 _CHUNK_BYTES = 1 << 20
 _RECORD_IO_MAGIC = 0xCED7230A
@@ -34,17 +38,17 @@ class PipeChannel:
 
     Args:
         objects: where the data is.
-        order: the objects of a pass, by its number from 0.
+        order: the pieces of a pass, by its number from 0.
         path: `…/input/data/<channel>`; the pipes are `<path>_<number>`.
         gunzip: whether the objects are gzip files that the job is to get unpacked.
-        as_records: whether each object is wrapped as one record of RecordIO.
+        as_records: whether each piece is wrapped as one record of RecordIO.
         note: takes a line on what went wrong.
     """
 
     def __init__(
         self,
         objects: ObjectStore,
-        order: Callable[[int], Sequence[Item]],
+        order: Callable[[int], Sequence[Piece]],
         path: Path,
         *,
         gunzip: bool,
@@ -77,8 +81,8 @@ class PipeChannel:
             os.mkfifo(self._pipe(epoch + 1))
             try:
                 with contextlib.suppress(BrokenPipeError), os.fdopen(pipe, "wb") as out:
-                    for item in self._order(epoch):
-                        self._write(item, out)
+                    for piece in self._order(epoch):
+                        self._write(piece, out)
             except (AwsError, gzip.BadGzipFile, zlib.error, EOFError) as error:
                 self._note(f"the channel {self._path.name} ends early: {error}")
             self._pipe(epoch).unlink(missing_ok=True)
@@ -100,8 +104,11 @@ class PipeChannel:
                 return pipe
         return None
 
-    def _write(self, item: Item, out: BinaryIO) -> None:
-        _, file = self._objects.get(item.bucket, item.key)
+    def _write(self, piece: Piece, out: BinaryIO) -> None:
+        if isinstance(piece, bytes):
+            file: BinaryIO = io.BytesIO(piece)
+        else:
+            _, file = self._objects.get(piece.bucket, piece.key)
         with file:
             plain = cast("BinaryIO", gzip.GzipFile(fileobj=file) if self._gunzip else file)
             for chunk in _as_record(plain) if self._as_records else _chunks(plain):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from cdao_sdk.local.execution.context import JobFailed
+from cdao_sdk.local.execution.frames import FORMATS
 from cdao_sdk.local.execution.jsonpath import compile_path
 from cdao_sdk.local.execution.request import section, text, whole
 
@@ -26,7 +27,7 @@ class Batching:
     """How objects become payloads and answers become objects.
 
     Attributes:
-        by_line: whether an object is split into lines (`SplitType: Line`).
+        split: SplitType: what an object is split into.
         many: whether a payload holds as many records as fit (`MultiRecord`).
         payload_bytes: the largest payload.
         assemble_lines: whether answers are put together with line ends (`AssembleWith: Line`).
@@ -36,7 +37,7 @@ class Batching:
         select_output: what of the (joined) answer is stored; None for all of it.
     """
 
-    by_line: bool
+    split: str
     many: bool
     payload_bytes: int
     assemble_lines: bool
@@ -44,6 +45,11 @@ class Batching:
     select_input: Callable[[object], object] | None
     join: bool
     select_output: Callable[[object], object] | None
+
+    @property
+    def by_line(self) -> bool:
+        """Whether records are lines."""
+        return self.split == "Line"
 
     @property
     def processes(self) -> bool:
@@ -56,20 +62,18 @@ class Batching:
         Raises:
             JobFailed: a record is larger than a payload may be.
         """
-        if not self.by_line:
+        if self.split == "None":
             yield [self._checked(file.read(self.payload_bytes + 1))]
             return
         records: list[bytes] = []
         size = 0
-        while line := self._checked(file.readline(self.payload_bytes + 1)):
-            record = line.rstrip(b"\r\n")
-            if not record.strip():
-                continue
-            if records and (not self.many or size + len(record) + 1 > self.payload_bytes):
+        end = 1 if self.by_line else 0
+        for record in self._lines(file) if self.by_line else self._frames(file):
+            if records and (not self.many or size + len(record) + end > self.payload_bytes):
                 yield records
                 records, size = [], 0
             records.append(record)
-            size += len(record) + 1
+            size += len(record) + end
         if records:
             yield records
 
@@ -77,7 +81,7 @@ class Batching:
         """What the model gets for `records`."""
         if self.select_input is not None:
             records = [self._dump(self.select_input(self._parse(record))) for record in records]
-        return b"".join(record + b"\n" for record in records) if self.by_line else records[0]
+        return b"".join(record + b"\n" for record in records) if self.by_line else b"".join(records)
 
     def result(self, records: list[bytes], answer: bytes) -> bytes:
         """What is stored for `records` to which the model has answered.
@@ -99,6 +103,17 @@ class Batching:
         if self.assemble_lines and answer and not answer.endswith(b"\n"):
             answer += b"\n"
         return answer
+
+    def _lines(self, file: BinaryIO) -> Iterator[bytes]:
+        while line := self._checked(file.readline(self.payload_bytes + 1)):
+            record = line.rstrip(b"\r\n")
+            if record.strip():
+                yield record
+
+    def _frames(self, file: BinaryIO) -> Iterator[bytes]:
+        """Binary records. Source for where they stay wrapped: TransformInput's SplitType (AWS)."""
+        for frame in FORMATS[self.split](file, self.payload_bytes):
+            yield frame.wrapped if self.many else frame.content
 
     def _joined(self, record: bytes, answer: bytes) -> bytes:
         value = self._parse(answer)
@@ -148,13 +163,10 @@ def batching(request: Document) -> Batching:
     target = section(request, "TransformOutput")
     processing = section(request, "DataProcessing")
     split = text(source, "SplitType", "None")
-    if split not in ("None", "Line"):
-        msg = f"ClientError: SplitType {split} is not offered here; use Line or None"
-        raise JobFailed(msg)
     media_type = text(source, "ContentType", "text/csv").partition(";")[0].strip().lower()
     filters = [_filter(processing, name) for name in ("InputFilter", "OutputFilter")]
     result = Batching(
-        by_line=split == "Line",
+        split=split,
         many=text(request, "BatchStrategy", "MultiRecord") == "MultiRecord",
         payload_bytes=(whole(request, "MaxPayloadInMB", 6) or 100) << 20,
         assemble_lines=text(target, "AssembleWith", "None") == "Line",
@@ -164,8 +176,10 @@ def batching(request: Document) -> Batching:
         select_output=filters[1],
     )
     looks_inside = result.processes or result.select_input is not None
-    if looks_inside and not result.is_json and media_type != "text/csv":
-        msg = f"ClientError: DataProcessing needs CSV or JSON, not {media_type}"
+    is_binary = split in FORMATS
+    if looks_inside and (is_binary or (not result.is_json and media_type != "text/csv")):
+        given = f"SplitType {split}" if is_binary else media_type
+        msg = f"ClientError: DataProcessing needs CSV or JSON, not {given}"
         raise JobFailed(msg)
     return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cdao_sdk.local.execution import augmented
 from cdao_sdk.local.execution.channels import DataSource, download, in_order, select
 from cdao_sdk.local.execution.context import JobFailed
 from cdao_sdk.local.execution.pipes import PipeChannel
@@ -12,10 +13,11 @@ from cdao_sdk.local.execution.request import section, sections, text, texts
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cdao_sdk.local.execution.context import Context
     from cdao_sdk.local.execution.hosts import Host
+    from cdao_sdk.local.execution.pipes import Piece
     from cdao_sdk.local.execution.request import Document
 
 
@@ -55,16 +57,28 @@ class Channel:
         if not self.is_piped:
             download(context, self.source, target, host=number, hosts=len(receivers))
             return
-        items = select(context.objects, self.source)
+        entries = self._entries(context)
+
+        def pieces(epoch: int) -> list[Piece]:
+            own = in_order(entries, self.source, epoch, host=number, hosts=len(receivers))
+            return [piece for entry in own for piece in entry]
+
         pipe = PipeChannel(
             context.objects,
-            lambda epoch: in_order(items, self.source, epoch, host=number, hosts=len(receivers)),
+            pieces,
             target,
             gunzip=self.source.gunzip,
             as_records=self.as_records,
             note=host.console.note,
         )
         pipes.callback(pipe.close)
+
+    def _entries(self, context: Context) -> Sequence[Sequence[Piece]]:
+        """What is shuffled and shared out: objects, or lines of an augmented manifest."""
+        if self.source.kind == augmented.KIND:
+            lines = augmented.manifest_lines
+            return lines(context.objects, self.source.uri, self.source.attributes)
+        return [[item] for item in select(context.objects, self.source)]
 
 
 def training_channels(request: Document, *, reads_files: bool) -> list[Channel]:
@@ -111,6 +125,7 @@ def _channel(document: Document, default_mode: str, *, reads_files: bool) -> Cha
             sharded=distribution == "ShardedByS3Key",
             gunzip=text(document, "CompressionType") == "Gzip",
             seed=seed if isinstance(seed, int) else None,
+            attributes=texts(source, "AttributeNames"),
         ),
         groups=texts(source, "InstanceGroupNames"),
         is_piped=is_piped,

@@ -23,6 +23,7 @@ from cdao_sdk.local.execution.context import JobFailed
 from cdao_sdk.local.execution.environment import job_environment
 from cdao_sdk.local.execution.hosts import hosts_of, reason_of, run_hosts
 from cdao_sdk.local.execution.model import prepare_model
+from cdao_sdk.local.execution.model_server import ModelServer, ModelSilent
 from cdao_sdk.local.execution.records import batching
 from cdao_sdk.local.execution.request import mapping, section, text, whole
 from cdao_sdk.local.jobs import Outcome
@@ -42,59 +43,9 @@ _SERVING = Path(__file__).parent.parent / "serving.py"
 _HOST = "algo-1"
 _MESSAGE_BYTES = 600  # of an answer that is an error
 _FAREWELL_SECONDS = 2.0
-
-
-class _ModelServer:
-    """The process that holds the model, and connections to ask it on."""
-
-    def __init__(self, connections: Sequence[socket.socket]) -> None:
-        self._connections = connections
-        self._streams = [connection.makefile("rwb") for connection in connections]
-        self._free = threading.Semaphore(len(self._streams))
-
-    def wait_until_ready(self) -> None:
-        """Return when the model is loaded.
-
-        Raises:
-            ConnectionError: the process ended instead.
-        """
-        for stream in self._streams:
-            if not stream.readline():
-                raise ConnectionError
-
-    def ask(self, body: bytes, content_type: str, accept: str) -> tuple[int, bytes]:
-        """HTTP's status and the body of the model's answer; callable from several threads.
-
-        Raises:
-            ConnectionError: the process ended.
-        """
-        header = {"content_type": content_type, "accept": accept, "length": len(body)}
-        with self._free:
-            stream = self._streams.pop()
-            try:
-                stream.write(json.dumps(header).encode() + b"\n")
-                stream.write(body)
-                stream.flush()
-                line = stream.readline()
-                if not line:
-                    raise ConnectionError
-                answer = json.loads(line)
-                return answer["status"], stream.read(answer["length"])
-            finally:
-                self._streams.append(stream)
-
-    def hang_up(self) -> None:
-        """End the process, and every question under way with a ConnectionError."""
-        for connection in self._connections:
-            with contextlib.suppress(OSError):  # the other side is gone already
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Hang up, and give the connections back."""
-        self.hang_up()
-        for stream in self._streams:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                stream.close()
+# Of ModelClientConfig. Source: API reference of CreateTransformJob, November 2026.
+_TIMEOUT_SECONDS = 600
+_RETRIES = 3
 
 
 class _Ending:
@@ -140,13 +91,15 @@ def _serve_and_ask(
     ending = _Ending(context.stop)
     count = max(1, whole(context.job.request, "MaxConcurrentTransforms", 1))
     with contextlib.ExitStack() as stack:
-        pairs = [socket.socketpair() for _ in range(count)]
+        pairs = [socket.socketpair() for _ in range(2 * count)]
         ours = [stack.enter_context(pair[0]) for pair in pairs]
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1 + 2 * count))
         running = pool.submit(
             _run_server, context, host, model, [pair[1] for pair in pairs], ending
         )
-        server = _ModelServer(ours)
+        server = ModelServer(
+            ours, timeout_seconds=questions.timeout_seconds, retries=questions.retries
+        )
         lost: ConnectionError | None = None
         try:
             server.wait_until_ready()
@@ -178,7 +131,7 @@ def _run_server(
         "SAGEMAKER_BATCH": "true",
         "SAGEMAKER_BATCH_STRATEGY": text(request, "BatchStrategy", "MultiRecord"),
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(whole(request, "MaxPayloadInMB", 6)),
-        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(len(connections)),
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(len(connections) // 2),
         "SM_MODEL_DIR": host.opt_ml.seen("/opt/ml/model"),
     }
     own = {**model.environment, **mapping(request, "Environment")}
@@ -209,6 +162,9 @@ class _Questions:
         request = context.job.request
         source = section(request, "TransformInput")
         target = section(request, "TransformOutput")
+        client = section(request, "ModelClientConfig")
+        self.timeout_seconds = whole(client, "InvocationsTimeoutInSeconds", _TIMEOUT_SECONDS)
+        self.retries = whole(client, "InvocationsMaxRetries", _RETRIES)
         self.failure: JobFailed | None = None  # the first record's that went wrong
         self._context = context
         self._plan = plan
@@ -220,7 +176,7 @@ class _Questions:
 
     def ask_all(
         self,
-        server: _ModelServer,
+        server: ModelServer,
         pool: concurrent.futures.Executor,
         items: Sequence[Item],
         *,
@@ -249,7 +205,7 @@ class _Questions:
                 ended.result()
 
     def _transform(
-        self, server: _ModelServer, pool: concurrent.futures.Executor, item: Item, window: int
+        self, server: ModelServer, pool: concurrent.futures.Executor, item: Item, window: int
     ) -> None:
         """One object; at most `window` of its payloads are in memory."""
         pending: deque[concurrent.futures.Future[bytes]] = deque()
@@ -272,7 +228,7 @@ class _Questions:
             msg = f"ClientError: Data download failed: {uri}: {error}"
             raise JobFailed(msg) from error
 
-    def _ask(self, server: _ModelServer, item: Item, records: list[bytes]) -> bytes:
+    def _ask(self, server: ModelServer, item: Item, records: list[bytes]) -> bytes:
         try:
             return self._answer(server, item, records)
         except JobFailed as error:
@@ -280,13 +236,25 @@ class _Questions:
             server.hang_up()  # the other records' answers are not waited for
             raise
 
-    def _answer(self, server: _ModelServer, item: Item, records: list[bytes]) -> bytes:
+    def _answer(self, server: ModelServer, item: Item, records: list[bytes]) -> bytes:
         body = self._plan.body(records)
-        status, answer = server.ask(body, self._content_type, self._accept)
+        name = f"{item.bucket}/{item.key}"
+        try:
+            status, answer = server.ask(body, self._content_type, self._accept)
+        except ModelSilent as error:
+            told = (
+                f"Model server did not respond to /invocations request within "
+                f"{self.timeout_seconds} seconds"
+            )
+            self._log.write(f"{name}: {told}\n".encode())
+            msg = (
+                f"ClientError: {told} for {name} (tries: {1 + self.retries}). "
+                "See job logs for more information"
+            )
+            raise JobFailed(msg) from error
         if status == HTTPStatus.OK:
             return self._plan.result(records, answer)
         message = answer[:_MESSAGE_BYTES].decode(errors="replace")
-        name = f"{item.bucket}/{item.key}"
         self._log.write(
             f"{name}: Bad HTTP status received from algorithm: {status}\n"
             f"{name}: Message:\n{name}: {message}\n".encode()

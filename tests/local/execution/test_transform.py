@@ -309,6 +309,39 @@ def test_stop_ends_the_model_server(lab: Laboratory) -> None:
     assert time.monotonic() - started < 10
 
 
+def test_a_request_that_is_not_answered_in_time_is_sent_again(lab: Laboratory) -> None:
+    code = ECHO.replace(
+        "return data",
+        "import time; seen.append(data); time.sleep(1.5 if len(seen) == 2 else 0); return data",
+    )
+    lab.put("in/a", "1\n2\n3\n4\n")
+    outcome = transform(
+        lab,
+        scripted(lab, f"seen = []\n{code}"),
+        BatchStrategy="SingleRecord",
+        ModelClientConfig={"InvocationsTimeoutInSeconds": 1, "InvocationsMaxRetries": 1},
+    )
+    assert outcome.status == "Completed", outcome
+    assert lab.get("out/a.out") == b"1\n2\n3\n4\n"
+
+
+def test_a_model_that_does_not_answer_in_time_fails_the_job(lab: Laboratory) -> None:
+    code = ECHO.replace("return data", "import time; print('asked'); time.sleep(60); return data")
+    lab.put("in/a", "1\n")
+    started = time.monotonic()
+    outcome = transform(
+        lab,
+        scripted(lab, code),
+        ModelClientConfig={"InvocationsTimeoutInSeconds": 1, "InvocationsMaxRetries": 0},
+    )
+    assert time.monotonic() - started < 10
+    assert outcome.status == "Failed"
+    assert str(outcome.failure_reason).startswith(
+        "ClientError: Model server did not respond to /invocations request within 1 seconds "
+        "for bucket/in/a (tries: 1)"
+    )
+
+
 def test_threads_of_the_model_do_not_hold_the_job(lab: Laboratory) -> None:
     lab.put("in/a", "1\n")
     code = (
