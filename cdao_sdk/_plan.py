@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 from flytekit.core.data_persistence import FileAccessProvider
 from flytekit.core.launch_plan import LaunchPlan
 
-from cdao_sdk.errors import ConfigurationError, PlanError
+from cdao_sdk.errors import PlanError
+from cdao_sdk.flyte.entities import entity_of
 from cdao_sdk.flyte.local_run import LocalRun
 from cdao_sdk.flyte.planning.jobs import Circumstances
 from cdao_sdk.flyte.planning.placeholders import Unknown, relocated
@@ -22,7 +24,7 @@ from cdao_sdk.flyte.planning.recording import RecordingClients
 from cdao_sdk.flyte.planning.values import Plan
 from cdao_sdk.flyte.planning.walk import Walk
 from cdao_sdk.flyte.run_inputs import input_literals
-from cdao_sdk.flyte.services import services_for
+from cdao_sdk.flyte.services import check_bucket, services_for
 from cdao_sdk.settings import holder
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ __all__ = ["Plan", "plan", "plan_any_inputs"]
 EXECUTION = "execution"
 """Stands for the id that a run makes when it starts."""
 
+# FlyteAdmin, pkg/manager/impl/validation/execution_validator.go
+_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _NOWHERE = "http://embedded"
 
 
@@ -63,7 +67,8 @@ def plan(
         The plan: ``jobs``, ``others``, ``max_usd``, ``to_json()``.
 
     Raises:
-        PlanError: The inputs do not fit, or steps cannot become jobs; all that is wrong.
+        PlanError: The inputs do not fit, or steps cannot become jobs; all that is wrong. Or the
+            name is no execution's id.
         ConfigurationError: A setting is missing or malformed.
 
     Example:
@@ -75,7 +80,10 @@ def plan(
         ('training', 3600, '6')
     """
     in_force = holder.gather(settings).settings
-    entity = _entity(workflow)
+    entity = entity_of(workflow)
+    if not _ID.fullmatch(name):
+        msg = f"name={name!r}: an execution's id is 1-63 of a-z, 0-9 and '-', a letter first."
+        raise PlanError(msg)
     with tempfile.TemporaryDirectory(prefix="cdao-plan-") as folder:
         access = _NoUploads(folder)
         context = FlyteContextManager.current_context().with_file_access(access).build()
@@ -107,17 +115,9 @@ def plan_any_inputs(workflow: Runnable, **settings: object) -> Plan:
         ConfigurationError: A setting is missing or malformed.
     """
     in_force = holder.gather(settings).settings
-    entity = _entity(workflow)
+    entity = entity_of(workflow)
     values: dict[str, Value] = {key: Unknown(key) for key in entity.python_interface.inputs}
     return _walked(entity, values, EXECUTION, in_force)
-
-
-def _entity(workflow: object) -> Entity:
-    if not hasattr(workflow, "python_interface"):
-        hint = " Decorate it with @sagemaker_workflow." if callable(workflow) else ""
-        msg = f"{workflow!r} is neither a workflow nor a task.{hint}"
-        raise PlanError(msg)
-    return cast("Entity", workflow)
 
 
 def _walked(entity: Entity, values: dict[str, Value], name: str, settings: Settings) -> Plan:
@@ -169,12 +169,8 @@ def _services(settings: Settings) -> Services:
     if settings.admin_endpoint:
         settings = settings.model_copy(update={"sagemaker_backend": "aws"})
     services = services_for(settings, lambda: _NOWHERE)
-    if services.bucket is None and not settings.admin_endpoint:
-        msg = (
-            "A run in this process on AWS needs a bucket for code and outputs:"
-            " configure(default_bucket='…') or CDAO_DEFAULT_BUCKET."
-        )
-        raise ConfigurationError(msg)
+    if not settings.admin_endpoint:
+        check_bucket(services)
     return services
 
 

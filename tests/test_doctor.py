@@ -173,7 +173,7 @@ def test_a_good_account_is_well_and_no_secret_is_told(
     del status["permissions"]  # moto has no simulator of policies
     assert status == {
         **dict.fromkeys(("python", "packages", "flytekit", "settings", "runs on"), "ok"),
-        **dict.fromkeys(("credentials", "role", "bucket", "endpoints", "clock"), "ok"),
+        **dict.fromkeys(("region", "credentials", "role", "bucket", "endpoints", "clock"), "ok"),
         "images": "skip",
         "quotas": "skip",
     }
@@ -225,6 +225,7 @@ def test_an_endpoint_that_is_not_there() -> None:
     cdao_sdk.configure(endpoint_url=CLOSED)
     server = bridge.run(machine.embedded(holder.gather().settings))
     assert (server.status, "cdao local start" in server.mend) == ("fail", True)
+    assert f"{CLOSED} did not answer" in server.text
 
 
 def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
@@ -248,6 +249,23 @@ def test_without_credentials(fresh_account: Account, monkeypatch: pytest.MonkeyP
         bridge.run(fresh_account.bucket("cdao-tests", needed=True, write=False)),
     ]
     assert [finding.status for finding in others] == ["skip"] * 3
+
+
+def test_credentials_are_not_blamed_for_a_silent_network(
+    fresh_account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", CLOSED)
+    credentials = bridge.run(fresh_account.credentials())
+    assert credentials.status == "fail"
+    assert credentials.mend == "see endpoints, below"
+
+
+def test_a_misspelt_region_is_told_with_the_nearest() -> None:
+    assert bridge.run(machine.region("eu-central-1")).status == "ok"
+    assert bridge.run(machine.region("cn-north-1")).status == "ok"
+    wrong = bridge.run(machine.region("eu-cetnral-1"))
+    assert wrong.status == "warn"
+    assert "Did you mean 'eu-central-1'?" in wrong.text
 
 
 def test_a_profile_that_is_not_there(

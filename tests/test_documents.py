@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import random
 import re
 import subprocess
@@ -10,6 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from cdao_sdk import _options
+from cdao_sdk._job import CurrentJob
+from cdao_sdk.flyte.execution import Execution
+from cdao_sdk.flyte.planning.values import PlannedJob
+from cdao_sdk.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -52,6 +59,50 @@ def visits(path: Path) -> None:
         for _ in range(300):
             pages, minutes = chance.randint(1, 30), chance.random() * 20
             writer.writerow([pages, minutes, int(pages + minutes > 25)])
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        found = path.parent / file if file else path
+        assert found.exists(), target
+        titles = re.findall(r"^#+ (.+)$", found.read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in {
+            re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles
+        }, target
+
+
+def test_every_page_is_reached_from_the_guide_or_the_readme() -> None:
+    texts = [(ROOT / "README.md").read_text(), (ROOT / "docs" / "guide.md").read_text()]
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert {page for page in pages if not any(page in text for text in texts)} == set()
+
+
+def test_the_guide_names_every_setting() -> None:
+    text = (ROOT / "docs" / "guide.md").read_text()
+    assert [name for name in Settings.model_fields if f"`{name}`" not in text] == []
+
+
+def test_the_guide_names_every_option() -> None:
+    text = (ROOT / "docs" / "guide.md").read_text()
+    kinds = (_options.ProcessingOptions, _options.TrainingOptions, _options.TransformOptions)
+    own = {name for kind in kinds for name in kind.__annotations__} - set(
+        _options.FlyteOptions.__annotations__
+    )
+    assert [name for name in sorted(own) if f"`{name}`" not in text] == []
+
+
+def test_the_pages_name_all_of_a_job_an_execution_and_a_plan() -> None:
+    for page, kind in (("jobs", CurrentJob), ("guide", Execution)):
+        text = (ROOT / "docs" / f"{page}.md").read_text()
+        public = [name for name in dir(kind) if not name.startswith("_")]
+        assert [name for name in public if not re.search(rf"`{name}[`(]", text)] == []
+    text = (ROOT / "docs" / "before-a-run.md").read_text()
+    keys = [field.name for field in dataclasses.fields(PlannedJob)]
+    assert [key for key in keys if f"`{key}`" not in text] == []
 
 
 def test_readme_gives_two_commands_first() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from cdao_sdk._doctor.findings import failed, first_line, found, skipped, warned
-from cdao_sdk.aws.calls import call
+from cdao_sdk.aws.calls import UNREACHABLE, call
 from cdao_sdk.errors import CdaoError, NotFound, SubmissionError
 from cdao_sdk.kinds.registry import KINDS
 
@@ -105,7 +105,8 @@ class Account:
         except SubmissionError as error:
             if error.code in ("ExpiredToken", "ExpiredTokenException"):
                 return failed(name, "they have expired", _LOG_IN)
-            return failed(name, first_line(error), _LOG_IN)
+            mend = "see endpoints, below" if error.code == UNREACHABLE else _LOG_IN
+            return failed(name, first_line(error), mend)
         except CdaoError as error:
             return failed(name, error.message, _LOG_IN)
         return found(name, identity.arn)

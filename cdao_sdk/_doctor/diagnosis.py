@@ -64,7 +64,7 @@ def diagnose(
         checks = list(_here())
         findings = bridge.run(run_checks(checks, limit_seconds))
         text = "; ".join(error.problems) or error.message
-        broken = failed("settings", text, "correct them where they are; see docs/guide.md")
+        broken = failed("settings", text, "correct them where they are set")
         return Diagnosis((*findings, broken, skipped("the rest", "it needs valid settings")))
     # Clients of its own: those that are shared may have been made with other credentials.
     clients = AwsClients(AwsTarget(gathered.settings.region_name))
@@ -152,6 +152,7 @@ def _aws(
     resources = Resources(account, needs)
     roles = dict.fromkeys((settings.sagemaker_role, *(needs.roles if needs else ())))
     named = [role for role in roles if role] or [None]
+    yield Check("region", functools.partial(machine.region, account.region))
     yield Check("credentials", account.credentials)
     for role in named:
         yield Check("role", functools.partial(account.role, role))

@@ -1,5 +1,8 @@
 """This machine: Python, packages, settings, and the embedded SageMaker."""
 
+# botocore ships no types.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -8,9 +11,10 @@ import shutil
 import sys
 import tempfile
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from cdao_sdk._doctor.findings import failed, first_line, found, skipped, warned
+from cdao_sdk.errors import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +31,7 @@ __all__ = [
     "packages",
     "place",
     "python",
+    "region",
     "settings",
 ]
 
@@ -138,6 +143,23 @@ async def place(settings: Settings, *, is_embedded: bool) -> Finding:
     return found("runs on", where)
 
 
+async def region(name: str) -> Finding:
+    """Whether botocore knows SageMaker in that region; it may be older than the region."""
+    from botocore.session import get_session
+
+    session = cast("Any", get_session())
+    known: list[str] = [
+        each
+        for partition in session.get_available_partitions()
+        for each in session.get_available_regions("sagemaker", partition)
+    ]
+    if name in known:
+        return found("region", name)
+    mend = "correct region= or CDAO_REGION; for a region that is new: pip install --upgrade boto3"
+    text = f"no region {name!r} with SageMaker is known to botocore.{did_you_mean(name, known)}"
+    return warned("region", text, mend)
+
+
 # --- the embedded SageMaker ---
 
 
@@ -203,7 +225,7 @@ async def embedded(settings: Settings) -> Finding:
         await call(services.clients, "sts", "GetCallerIdentity", {})
     except CdaoError as error:
         mend = "start it with `cdao local start`, or unset endpoint_url"
-        return failed("server", f"{url} does not answer: {first_line(error)}", mend)
+        return failed("server", first_line(error), mend)
     return found("server", f"it answers at {url}")
 
 

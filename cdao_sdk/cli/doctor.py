@@ -72,8 +72,9 @@ def _needs(file: str, workflow: str) -> Needs:
     most: dict[tuple[str, str], int] = {}
     for job in jobs:
         usage = f"{'spot ' if job.spot else ''}{job.kind} job"
-        key = (job.instance_type, usage)
-        most[key] = max(most.get(key, 0), job.instance_count)
+        for group in job.instance_groups or (job,):
+            key = (group.instance_type, usage)
+            most[key] = max(most.get(key, 0), group.instance_count)
     return Needs(
         images=tuple(sorted(image.uri for image in images if not image.name)),
         known_images=sum(bool(image.name) for image in images),

@@ -46,8 +46,8 @@ def start(port: int, state_dir: Path | None, faults: str | None) -> None:
     """Start the server in the background.
 
     \b
-    Prints the environment to export; a second start prints it again, and puts the faults that it
-    is given in force.
+    Prints the environment to export. A second start prints it again, and its
+    --faults replace those in force.
     \b
     Examples:
       eval "$(cdao local start)"
@@ -124,7 +124,7 @@ def _plan(faults: str | None) -> str | None:
     from cdao_sdk.settings import holder
 
     source = faults or holder.gather({}).settings.local_faults
-    if source is None:
+    if not source:  # an empty variable, too, is none
         return None
     from cdao_sdk.local.faults import FaultsRefused, plan_text
 

@@ -85,7 +85,14 @@ class LocalServer:
         Raises:
             CdaoError: It ended at once, or does not answer.
         """
-        self.state_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            self.state_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = (
+                f"The state directory {self.state_dir} cannot be made: {error}. Give another one"
+                " by --state-dir or CDAO_STATE_DIR."
+            )
+            raise CdaoError(msg) from error
         with self._claimed() as lock:
             if lock is not None:
                 self._facts.unlink(missing_ok=True)

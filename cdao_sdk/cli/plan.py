@@ -39,7 +39,7 @@ def plan(
     \b
     Examples:
       cdao plan flow.py pipeline --input data=raw.csv
-      cdao plan flow.py pipeline --input data=raw.csv --json | jq '.nodes[].requests'
+      cdao plan flow.py pipeline --inputs @inputs.json --json | jq .totals
     """
     # What a decorator would warn of stands in the plan, at its step.
     logging.getLogger("cdao_sdk.flyte.task").setLevel(logging.ERROR)
@@ -47,7 +47,7 @@ def plan(
     from cdao_sdk._plan import plan as make_plan
 
     entity, values = given_inputs(file, workflow, inputs, pairs)
-    planned = make_plan(cast("Runnable", entity), values, name=name or EXECUTION)
+    planned = make_plan(cast("Runnable", entity), values, name=EXECUTION if name is None else name)
     if as_json:
         click.echo(json.dumps(planned.to_json(), indent=2, ensure_ascii=False))
         return

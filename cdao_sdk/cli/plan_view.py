@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cdao_sdk.cli.hanging import print_hanging
+from cdao_sdk.flyte.planning import wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,9 +56,7 @@ def _line(label: str, value: str | Text, style: str = "") -> Text:
 
 
 def _head(plan: Plan) -> Iterator[Text]:
-    jobs = "1 job" if len(plan.jobs) == 1 else f"{len(plan.jobs)} jobs"
-    name = plan.name.rpartition(".")[2]
-    yield Text.assemble((name, "bold"), (f"  {jobs} · nothing was created", "dim"))
+    yield Text.assemble((wording.title(plan), "bold"), (f"  {wording.jobs(plan)}", "dim"))
     yield _line("where", f"{plan.place}, {plan.region}")
     if role := _shared([job.role_arn for job in plan.jobs]):
         yield _line("role", role)
@@ -65,11 +64,14 @@ def _head(plan: Plan) -> Iterator[Text]:
         yield _line("below", base)
     for source, target in plan.uploads.items():
         yield _line("uploads", f"{source} → {_short(target, base)}")
-    own = [{k: v for k, v in job.tags.items() if not k.startswith("cdao:")} for job in plan.jobs]
-    shared = dict.fromkeys(name for tags in own for name in tags)
-    if shared:
-        words = (f"{name}={_shared([t.get(name, '') for t in own]) or '…'}" for name in shared)
-        yield _line("tags", ", ".join(words))
+    if shared := _shared([_own_tags(job) for job in plan.jobs]):
+        yield _line("tags", shared)
+
+
+def _own_tags(job: PlannedJob) -> str:
+    """The user's tags."""
+    own = (f"{name}={value}" for name, value in job.tags.items() if not name.startswith("cdao:"))
+    return ", ".join(own)
 
 
 def _shared(values: Sequence[str]) -> str:
@@ -95,73 +97,27 @@ def _short(uri: str, base: str) -> str:
 
 def _table(plan: Plan) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for title in ("STEP", "KIND", "INSTANCES", "LIMIT", "AT MOST"):
+    for title in wording.HEAD:
         right = title in ("LIMIT", "AT MOST")
         table.add_column(title, justify="right" if right else "left", overflow="fold")
     for job in plan.jobs:
-        price = _price(job)
+        step, *facts, price = wording.row(job)
+        node, _, function = step.partition(" ")
         table.add_row(
-            Text.assemble((f"{job.node} ", "dim"), (job.function, "bold")),
-            job.title,
-            _instances(job),
-            _duration(job.limit_seconds),
-            Text(price, style="" if price.startswith("$") else "yellow"),
+            Text.assemble((f"{node} ", "dim"), (function, "bold")),
+            *facts,
+            Text(price, style="" if job.cost.usd is not None else "yellow"),
         )
     return table
 
 
-def _instances(job: PlannedJob) -> str:
-    count = f"{job.instance_count} x " if job.instance_count > 1 else ""
-    each = "" if job.elements == 1 else f" x {job.elements or 'n'}"
-    return f"{count}{job.instance_type}{' spot' if job.spot else ''}{each}"
-
-
-def _duration(seconds: int | None) -> str:
-    if seconds is None:
-        return "none"
-    if seconds % 3600 == 0:
-        return f"{seconds // 3600} h"
-    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
-
-
-def _price(job: PlannedJob) -> str:
-    if job.cost.usd is not None:
-        return _dollars(job.cost.usd)
-    return "no price" if job.cost.usd_per_hour is None else "open"
-
-
-def _dollars(usd: float) -> str:
-    return f"${usd:,.2f}" if usd >= 0.005 or usd == 0 else "< $0.01"
-
-
 def _total(plan: Plan) -> Iterator[Text]:
-    if not plan.jobs:
-        is_open = any(step.is_open for step in plan.others)
-        words = "No job is known before the run." if is_open else "No step is a SageMaker job."
-        yield Text(words, style="yellow")
-        return
-    priced = [job for job in plan.jobs if job.cost.usd is not None]
-    if priced:
-        some = (
-            "" if len(priced) == len(plan.jobs) else f" for {len(priced)} of {len(plan.jobs)} jobs"
-        )
-        dates = sorted({job.cost.as_of for job in priced if job.cost.as_of})
-        when = f", list prices of {dates[0]}" if dates else ""
-        most = (_dollars(plan.max_usd), "bold")
-        yield Text.assemble("\nAt most ", most, f"{some}, storage excluded{when}.")
-    reasons: dict[str, list[str]] = {}
-    for job in plan.jobs:
-        if job.cost.reason:
-            reasons.setdefault(job.cost.reason, []).append(job.function)
-    if reasons and not priced:
+    if words := wording.totals(plan):
+        yield Text(f"\n{words}" if plan.jobs else words, style="bold" if plan.jobs else "yellow")
+    elif plan.jobs:
         yield Text()
-    for reason, functions in reasons.items():
-        yield Text(
-            f"Not in it: {', '.join(dict.fromkeys(functions))}: {reason}."
-            if priced
-            else f"Cost unknown: {', '.join(dict.fromkeys(functions))}: {reason}.",
-            style="yellow",
-        )
+    for sentence in wording.unknown_costs(plan):
+        yield Text(sentence, style="yellow")
 
 
 # --- one step ---
@@ -177,14 +133,21 @@ def _details(job: PlannedJob, plan: Plan, base: str) -> Iterator[Text]:
         yield _line("", job.image.uri, "dim")
     if not _shared([each.role_arn for each in plan.jobs]):
         yield _line("role", job.role_arn)
+    if job.distribution:
+        yield _line("starts", job.distribution)
     yield from _inputs(job, base)
     if job.hyperparameters:
         pairs = (f"{name}={value}" for name, value in job.hyperparameters.items())
         yield _line("hyper", ", ".join(pairs))
-    for uri in job.outputs:
-        yield _line("writes", _short(uri, base))
+    if job.secrets:
+        yield _line("secrets", ", ".join(job.secrets))
+    for number, uri in enumerate(job.outputs):
+        yield _line("" if number else "writes", _short(uri, base))
     if job.attempts > 1:
         yield _line("attempts", str(job.attempts))
+    tags = _own_tags(job)
+    if tags and not _shared([_own_tags(each) for each in plan.jobs]):
+        yield _line("tags", tags)
     for note in job.notes:
         yield _line("note", note, "yellow")
 

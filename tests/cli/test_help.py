@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -62,6 +63,16 @@ def test_every_command_is_in_the_list() -> None:
     for name, command in cli.commands.items():
         found |= {name, *(f"{name} {inner}" for inner in getattr(command, "commands", {}))}
     assert found == set(COMMANDS)
+
+
+def test_no_line_of_help_is_broken_at_80_columns() -> None:
+    from cdao_sdk.cli.app import cli
+
+    groups = [command for command in cli.commands.values() if hasattr(command, "commands")]
+    inner = [each for group in groups for each in getattr(group, "commands", {}).values()]
+    for command in (cli, *cli.commands.values(), *inner):
+        lines = inspect.cleandoc(command.help or "").splitlines()
+        assert [line for line in lines if len(line) > 78] == [], command.name
 
 
 def test_the_exit_codes_of_the_help_are_those_of_the_table() -> None:

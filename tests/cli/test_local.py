@@ -81,6 +81,19 @@ def test_faults_that_are_not_valid_start_no_server(cdao: Cdao, state: str) -> No
     assert running(cdao, state)["running"] is False
 
 
+def test_a_state_directory_that_cannot_be_made_is_named(cdao: Cdao, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = cdao("local", "start", "--state-dir", str(tmp_path / "file" / "state"))
+    assert refused.returncode != 0
+    assert "file/state cannot be made" in refused.stderr
+    assert "should not happen" not in refused.stderr
+
+
+def test_an_empty_variable_of_faults_is_none(cdao: Cdao, state: str) -> None:
+    started = cdao("local", "start", "--state-dir", state, CDAO_LOCAL_FAULTS="")
+    assert started.returncode == 0, started.stderr
+
+
 def test_stop_ends_the_server_and_status_tells(cdao: Cdao, state: str) -> None:
     assert cdao("local", "status", "--state-dir", state).returncode == 3
     cdao("local", "start", "--state-dir", state)

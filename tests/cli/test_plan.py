@@ -17,6 +17,7 @@ from cdao_sdk.flyte.planning.values import (
     PlannedChannel,
     PlannedCost,
     PlannedImage,
+    PlannedInstances,
     PlannedJob,
     PlannedParameter,
 )
@@ -45,6 +46,7 @@ def job(**changes: Any) -> PlannedJob:
         "job_name": "x-n0-train-abcdefgh-0",
         "instance_type": "ml.g5.2xlarge",
         "instance_count": 2,
+        "instance_groups": (),
         "spot": True,
         "limit_seconds": 5400,
         "image": PlannedImage("1.dkr.ecr/own:1"),
@@ -59,6 +61,8 @@ def job(**changes: Any) -> PlannedJob:
             PlannedParameter("depth", "hyperparameter", "", "6", "depth is a hyperparameter"),
         ),
         "hyperparameters": {"depth": "6"},
+        "distribution": "torchrun",
+        "secrets": ("db:password",),
         "tags": {"cdao:node": "n0", "team": "risk"},
         "attempts": 3,
         "elements": None,
@@ -83,7 +87,9 @@ def test_the_view_tells_what_matters(width: int) -> None:
     text = shown(planned(job(), cheap, others=(step,)), width)
     for words in (
         "pipeline  2 jobs · nothing was created",
-        "2 x ml.g5.2xlarge spot x n",
+        "2 x ml.g5.2xlarge spot, n jobs",
+        "starts    torchrun",
+        "secrets   db:password",
         "90 min",
         "At most $4.05 for 1 of 2 jobs, storage excluded, list prices of 2026-08-20.",
         "Not in it: train: how many elements is not known.",
@@ -102,6 +108,18 @@ def test_the_view_tells_what_matters(width: int) -> None:
     assert max(map(len, rows)) <= width
 
 
+def test_groups_of_instances_are_told_apart() -> None:
+    groups = (PlannedInstances("ml.m5.large", 2), PlannedInstances("ml.c5.xlarge", 1))
+    text = shown(planned(job(instance_groups=groups, instance_count=3)), 120)
+    assert "2 x ml.m5.large + ml.c5.xlarge spot, n jobs" in text
+
+
+def test_tags_that_steps_do_not_share_stand_at_their_step() -> None:
+    head, _, steps = shown(planned(job(), job(node="n1", tags={})), 80).partition("STEP")
+    assert "tags" not in head
+    assert steps.count("tags      team=risk") == 1
+
+
 @pytest.mark.parametrize(
     ("ends", "words"),
     [("2020-01-01", "support ended 2020-01-01"), ("2999-01-01", "supported until 2999-01-01")],
@@ -109,6 +127,25 @@ def test_the_view_tells_what_matters(width: int) -> None:
 def test_the_end_of_support_is_told(ends: str, words: str) -> None:
     image = PlannedImage("uri", "pytorch", "1.8.0", "3.6", ends)
     assert f"pytorch 1.8.0 · Python 3.6 · {words}" in shown(planned(job(image=image)), 80)
+
+
+def test_a_plan_prints_as_a_line_for_each_step() -> None:
+    step = OtherStep("n2", "later", "@dynamic: its steps are decided at run time", is_open=True)
+    assert str(planned(job(), others=(step,))).splitlines() == [
+        "pipeline  1 job · nothing was created",
+        "AWS, us-east-1",
+        "n0 train: Training on 2 x ml.g5.2xlarge spot, n jobs, limit 90 min, open",
+        "n2 later: @dynamic: its steps are decided at run time",
+        "Cost unknown: train: how many elements is not known.",
+    ]
+
+
+def test_a_notebook_shows_a_table_that_is_escaped() -> None:
+    shown_plan: Any = planned(job(notes=("<b>old</b>",), elements=1))
+    html = shown_plan._repr_html_()
+    assert html.count("<tr") == 2
+    assert "2 x ml.g5.2xlarge spot</td>" in html
+    assert "&lt;b&gt;old&lt;/b&gt;" in html
 
 
 def test_a_plan_without_jobs_says_so() -> None:
@@ -124,6 +161,14 @@ def test_json_is_the_plan_with_its_requests(cdao: Cdao, flow: str) -> None:
         *("nodes", "others", "uploads", "totals"),
     }
     [node] = document["nodes"]
+    assert set(node) == {
+        *("node", "function", "task", "kind", "title", "job_name", "instance_type"),
+        *("instance_count", "instance_groups", "spot", "limit_seconds", "image", "role_arn"),
+        *("outputs", "channels", "parameters", "hyperparameters", "distribution", "secrets"),
+        *("tags", "attempts", "elements", "condition", "branch", "notes", "cost", "requests"),
+        "objects",
+    }
+    assert set(document["totals"]) == {"jobs", "max_usd", "unpriced"}
     [request] = node["requests"]
     assert request["operation"] == "CreateProcessingJob"
     assert request["parameters"]["ProcessingJobName"] == node["job_name"]
@@ -148,6 +193,13 @@ def test_bad_input_is_exit_code_2_and_names_all_of_it(cdao: Cdao, flow: str) -> 
     assert "Did you mean 'note'?" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["", "Ö x", "a/b", "-a", "0a", "a" * 64])
+def test_a_name_that_flyte_gives_no_execution_is_refused(cdao: Cdao, flow: str, name: str) -> None:
+    done = cdao("plan", flow, "good", "--input", "number=1", f"--name={name}")
+    assert done.returncode == 2
+    assert f"name={name!r}" in done.stderr
 
 
 def test_the_shipped_example_has_a_plan() -> None:

@@ -9,6 +9,8 @@ import botocore.validate
 import planned_flows as flows
 import pytest
 import small_flows
+from flytekit import ImageSpec
+from flytekit.image_spec.image_spec import ImageBuildEngine, ImageSpecBuilder
 
 import cdao_sdk
 from cdao_sdk._plan import plan_any_inputs
@@ -215,6 +217,17 @@ def test_for_a_cluster_the_bucket_may_be_flytes() -> None:
     assert planned.jobs[0].outputs[0].startswith("s3://<output prefix of the cluster>/")
 
 
+def test_image_for_aws_trainium_is_known() -> None:
+    @cdao_sdk.sagemaker_training_task(
+        framework="pytorch", framework_version="1.11.0", instance_type="ml.trn1.2xlarge"
+    )
+    def learn(number: int) -> int:
+        return number
+
+    [job] = cdao_sdk.plan(learn, inputs={"number": 1}).jobs
+    assert (job.image.name, job.image.version, job.image.python) == ("pytorch", "1.11.0", "3.8")
+
+
 def test_cost_is_bounded_by_runtime_attempts_and_instances() -> None:
     options = {"framework": "sklearn", "instance_type": "ml.m5.large", "instance_count": 2}
     spec = build_spec("training", {**options, "max_runtime_seconds": 7200})
@@ -235,3 +248,58 @@ def test_without_a_time_limit_the_cost_is_open() -> None:
     cost = most(spec, region="us-east-1", attempts=1, elements=1, limit_seconds=None)
     assert cost.usd is None
     assert "timeout" in cost.reason
+
+
+def test_files_inside_a_dataclass_are_shown_where_a_run_puts_them(tmp_path: Path) -> None:
+    data = tmp_path / "raw.csv"
+    data.write_text("a\n1\n")
+    planned = cdao_sdk.plan(
+        flows.count_files, inputs={"batch": {"name": "x", "files": [str(data)]}}
+    )
+    [channel] = [c for c in planned.jobs[0].channels if not c.is_ours]
+    assert channel.source == planned.uploads[str(data)]
+
+
+def test_groups_of_instances_and_secrets_are_told() -> None:
+    [job] = cdao_sdk.plan(flows.fit_on_groups, inputs={"depth": 1}).jobs
+    groups = [(group.instance_type, group.instance_count) for group in job.instance_groups]
+    assert groups == [("ml.m5.large", 1), ("ml.m5.xlarge", 3)]
+    assert job.instance_count == 4
+    assert job.cost.usd == pytest.approx(0.115 + 3 * 0.23)
+    assert job.secrets == ("db:password",)
+
+
+def test_distribution_and_checkpoints_are_told() -> None:
+    [job] = cdao_sdk.plan(flows.fit_together, inputs={"depth": 1}).jobs
+    assert job.distribution == "torchrun"
+    assert job.outputs[1].endswith("/execution/n0/checkpoints")
+    assert job.instance_groups == ()
+
+
+def test_a_task_that_flytekit_runs_has_a_plan() -> None:
+    planned = cdao_sdk.plan(flows.fit_by_flytekit, inputs={"depth": 1})
+    [job] = planned.jobs
+    assert [report for report in faults(planned) if report] == []
+    assert any(uri.endswith("/execution/n0/flyte/inputs.pb") for uri in job.objects)
+
+
+def test_an_image_that_flyte_builds_is_named_and_not_asked_for() -> None:
+    class NeverAsked(ImageSpecBuilder):
+        def should_build(self, image_spec: ImageSpec) -> bool:
+            raise AssertionError(image_spec)
+
+        def build_image(self, image_spec: ImageSpec) -> str:
+            raise AssertionError(image_spec)
+
+    ImageBuildEngine.register("never-asked", NeverAsked())
+    try:
+        image = ImageSpec(name="own", registry="123456789012.dkr.ecr/x", builder="never-asked")
+
+        @cdao_sdk.sagemaker_processing_task(container_image=image)
+        def count(text: str) -> int:
+            return len(text)
+
+        [job] = cdao_sdk.plan(count, inputs={"text": "a"}).jobs
+        assert job.image.uri == image.image_name()
+    finally:
+        del ImageBuildEngine._REGISTRY["never-asked"]

@@ -43,7 +43,7 @@ def most(
         name for (name, _), (_, p) in zip(instance_counts(spec), priced, strict=True) if not p
     ]
     price = priced[0][1]
-    usd_per_hour = price.usd_per_hour if price else None
+    usd_per_hour = price.usd_per_hour if price and not missing else None
     as_of = price.as_of if price else ""
     reason = ""
     if missing:

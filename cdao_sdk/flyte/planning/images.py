@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from cdao_sdk.catalog import images
 from cdao_sdk.flyte.planning.values import PlannedImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import date
 
 __all__ = ["image_facts"]
 
@@ -21,7 +20,7 @@ def image_facts(uri: str, instance_type: str, region: str) -> PlannedImage:
 
     Args:
         uri: The image's URI.
-        instance_type: What it runs on; decides between CPU and GPU images.
+        instance_type: What it runs on; decides between images for CPU, GPU and AWS Trainium.
         region: AWS region.
 
     Example:
@@ -30,21 +29,21 @@ def image_facts(uri: str, instance_type: str, region: str) -> PlannedImage:
         '1.2-1'
     """
     repository = uri.partition("/")[2].rpartition(":")[0]
-    for image, scope in _versions(repository):
+    for image, scope in _versions(repository, instance_type):
         for python in (None, *image.python_tags):
             if _uri(image, scope, python, instance_type, region) == uri:
-                ends = cast("date | str | None", getattr(image, "end_of_support", None))
+                ends = image.end_of_support
                 return PlannedImage(
                     uri, image.name, image.version, image.python, str(ends) if ends else None
                 )
     return PlannedImage(uri)
 
 
-def _versions(repository: str) -> Iterator[tuple[images.Image, images.Scope]]:
+def _versions(repository: str, instance_type: str) -> Iterator[tuple[images.Image, images.Scope]]:
     for name in (*images.frameworks(), *images.algorithms()):
         for scope in _SCOPES:
-            for version in images.versions(name, scope):
-                image = images.find(name, version, scope)
+            for version in images.versions(name, scope, instance_type=instance_type):
+                image = images.find(name, version, scope, instance_type=instance_type)
                 if image.repository == repository:
                     yield image, scope
 

@@ -15,7 +15,7 @@ from cdao_sdk.flyte.planning import requests as sent
 from cdao_sdk.flyte.planning.costs import instance_counts, most
 from cdao_sdk.flyte.planning.images import image_facts
 from cdao_sdk.flyte.planning.placeholders import described
-from cdao_sdk.flyte.planning.values import PlannedJob, PlannedParameter
+from cdao_sdk.flyte.planning.values import PlannedInstances, PlannedJob, PlannedParameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,7 +103,8 @@ def planned_job(
     limits = [getattr(spec, "max_runtime_seconds", None), policy.timeout_seconds]
     limit = min((math.ceil(seconds) for seconds in limits if seconds), default=None)
     spot = bool(requests[-1].parameters.get("EnableManagedSpotTraining"))
-    instance_type, _ = instance_counts(spec)[0]
+    groups = tuple(PlannedInstances(*group) for group in instance_counts(spec))
+    instance_type = groups[0].instance_type
     return PlannedJob(
         node=at.node,
         function=payload.entry.function,
@@ -112,7 +113,8 @@ def planned_job(
         title=kind.title,
         job_name=job_name,
         instance_type=instance_type,
-        instance_count=sum(count for _, count in instance_counts(spec)),
+        instance_count=sum(group.instance_count for group in groups),
+        instance_groups=groups if len(groups) > 1 else (),
         spot=spot,
         limit_seconds=limit,
         image=image_facts(sent.image_uri(requests), instance_type, region),
@@ -121,6 +123,8 @@ def planned_job(
         channels=sent.channels(requests),
         parameters=tuple(_parameter(role, values[role.name]) for role in payload.roles),
         hyperparameters=sent.hyperparameters(requests),
+        distribution=getattr(spec, "distribution", None) or "",
+        secrets=_secrets(task),
         tags=sent.tags(requests),
         attempts=attempts,
         elements=at.elements,
@@ -138,6 +142,12 @@ def planned_job(
         # The code is uploaded once a run, though each of its jobs reads it.
         objects=tuple(dict.fromkeys((*([payload.code_uri] if payload.code_uri else ()), *objects))),
     )
+
+
+def _secrets(task: SageMakerTask) -> tuple[str, ...]:
+    context = task.security_context
+    secrets = (context.secrets if context else None) or ()
+    return tuple(":".join(filter(None, (secret.group, secret.key))) for secret in secrets)
 
 
 def _parameter(role: ParameterRole, value: Value) -> PlannedParameter:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Union, cast
 
+import msgpack
 from flytekit.core.promise import Promise, resolve_attr_path_in_promise
 from flytekit.models import literals as lit
 from flytekit.models.core.types import BlobType
 from flytekit.utils.asyn import loop_manager
 from google.protobuf.struct_pb2 import Struct
 
-from cdao_sdk.flyte.inputs import parameter_type
+from cdao_sdk.flyte.inputs import MSGPACK, parameter_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,13 +147,27 @@ def relocated(literal: lit.Literal, old: str, new: str) -> lit.Literal:
 
 
 def _relocate(message: object, old: str, new: str) -> None:
-    """Change every ``uri`` in a protobuf message."""
+    """Change every text in a protobuf message, those inside packed dataclasses too."""
     for field, value in list(message.ListFields()):  # type: ignore[attr-defined] # any message
-        if field.name == "uri" and isinstance(value, str) and value.startswith(old):
-            setattr(message, field.name, new + value[len(old) :])
+        if isinstance(value, str):
+            setattr(message, field.name, _moved(value, old, new))
+        elif isinstance(value, bytes) and getattr(message, "tag", "") == MSGPACK:
+            moved = _moved(msgpack.unpackb(value, strict_map_key=False), old, new)
+            setattr(message, field.name, msgpack.packb(moved))
         elif field.message_type is not None:
             for part in _messages(value):
                 _relocate(part, old, new)
+
+
+def _moved(value: object, old: str, new: str) -> object:
+    if isinstance(value, str):
+        return new + value[len(old) :] if value.startswith(old) else value
+    if isinstance(value, dict):
+        items = cast("dict[object, object]", value)
+        return {key: _moved(item, old, new) for key, item in items.items()}
+    if isinstance(value, list):
+        return [_moved(item, old, new) for item in cast("list[object]", value)]
+    return value
 
 
 def _messages(value: object) -> list[object]:

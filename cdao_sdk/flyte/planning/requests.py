@@ -21,7 +21,14 @@ _IMAGES = (
     "PrimaryContainer.Image",
 )
 _ROLES = ("RoleArn", "ExecutionRoleArn")
-_OUTPUTS = ("OutputDataConfig.S3OutputPath", "TransformOutput.S3OutputPath")
+_OUTPUTS = (
+    "OutputDataConfig.S3OutputPath",
+    "TransformOutput.S3OutputPath",
+    "CheckpointConfig.S3Uri",
+    "TensorBoardOutputConfig.S3OutputPath",
+    "DebugHookConfig.S3OutputPath",
+    "ProfilerConfig.S3OutputPath",
+)
 
 
 def image_uri(calls: Sequence[ApiCall]) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "PlannedChannel",
     "PlannedCost",
     "PlannedImage",
+    "PlannedInstances",
     "PlannedJob",
     "PlannedParameter",
 ]
@@ -45,6 +46,19 @@ class PlannedImage:
     version: str = ""
     python: str | None = None
     end_of_support: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedInstances:
+    """Like instances of a job.
+
+    Attributes:
+        instance_type: Such as ``"ml.m5.large"``.
+        instance_count: Number of them.
+    """
+
+    instance_type: str
+    instance_count: int
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,8 @@ class PlannedJob:
         title: The kind's name for people.
         job_name: The job's name.
         instance_type: Such as ``"ml.m5.large"``.
-        instance_count: Number of instances.
+        instance_count: Number of instances, those of all groups.
+        instance_groups: Like instances together, for a job that has several kinds; else empty.
         spot: Whether it runs on spot instances.
         limit_seconds: Longest time of one attempt, SageMaker's limit or Flyte's; None: no limit.
         image: Its container image.
@@ -123,6 +138,9 @@ class PlannedJob:
         channels: What it reads.
         parameters: What each parameter becomes.
         hyperparameters: As SageMaker gets them.
+        distribution: What starts the function's processes: ``"torchrun"``, ``"mpi"``, ``"smddp"``;
+            empty: it runs once on each host.
+        secrets: What the job may fetch from AWS Secrets Manager, as ``group:key``; never values.
         tags: Tags of the job.
         attempts: How often Flyte runs it at most.
         elements: How many jobs a map task makes of it; None: known at run time only.
@@ -142,6 +160,7 @@ class PlannedJob:
     job_name: str
     instance_type: str
     instance_count: int
+    instance_groups: tuple[PlannedInstances, ...]
     spot: bool
     limit_seconds: int | None
     image: PlannedImage
@@ -150,6 +169,8 @@ class PlannedJob:
     channels: tuple[PlannedChannel, ...]
     parameters: tuple[PlannedParameter, ...]
     hyperparameters: Mapping[str, str]
+    distribution: str
+    secrets: tuple[str, ...]
     tags: Mapping[str, str]
     attempts: int
     elements: int | None
@@ -212,6 +233,17 @@ class Plan:
         known = [job.cost.usd is not None for job in self.jobs]
         missing = [text for text, is_known in zip(jobs, known, strict=True) if not is_known]
         return (*missing, *(f"{s.node} {s.name}: {s.why}" for s in self.others if s.is_open))
+
+    def __str__(self) -> str:
+        """The plan in a few lines, one for each step."""
+        from cdao_sdk.flyte.planning.wording import text
+
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        from cdao_sdk.flyte.planning.notebook import plan_html
+
+        return plan_html(self)
 
     def to_json(self) -> dict[str, JsonValue]:
         """The plan as JSON values.

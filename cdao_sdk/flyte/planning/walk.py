@@ -24,9 +24,10 @@ from flytekit.core.workflow import WorkflowBase
 from flytekit.models import literals as lit
 
 from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.errors import CdaoError, PlanError
+from cdao_sdk.errors import CdaoError
 from cdao_sdk.flyte.connector import SageMakerConnector
 from cdao_sdk.flyte.create_request import execution_metadata, task_template
+from cdao_sdk.flyte.entities import compiling
 from cdao_sdk.flyte.flytekit_runtime import staged
 from cdao_sdk.flyte.node_policy import node_policy
 from cdao_sdk.flyte.payload import TaskPayload
@@ -118,7 +119,8 @@ class Walk:
         return self._workflow(plan.workflow, {**launch_plan_literals(plan), **inputs}, at)
 
     def _workflow(self, workflow: WorkflowBase, inputs: Values, at: Circumstances) -> Values:
-        _compile(workflow)
+        with compiling(workflow):
+            workflow.compile()
         own = workflow.workflow_metadata_defaults
         at = replace(at, interruptible=at.interruptible or bool(own and own.interruptible))
         known: dict[str, Values] = {GLOBAL_INPUT_NODE_ID: inputs}
@@ -253,16 +255,6 @@ class Walk:
             task_execution_metadata=metadata,
         )
         return bridge.run(creating).job_name
-
-
-def _compile(workflow: WorkflowBase) -> None:
-    try:
-        workflow.compile()
-    except CdaoError:
-        raise
-    except Exception as error:  # whatever the workflow's function raises
-        msg = f"{workflow.name} cannot be compiled: {type(error).__name__}: {error}"
-        raise PlanError(msg) from error
 
 
 def _ask_nothing_of_an_unknown_model(payload: TaskPayload, inputs: Values) -> None:

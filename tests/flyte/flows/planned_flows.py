@@ -1,8 +1,9 @@
 """Workflows whose plans the tests read."""
 
+import dataclasses
 from typing import Annotated
 
-from flytekit import conditional, dynamic, map_task, task, workflow
+from flytekit import Secret, conditional, dynamic, map_task, task, workflow
 from flytekit.types.directory import FlyteDirectory
 from flytekit.types.file import FlyteFile
 
@@ -124,3 +125,43 @@ def train_on(train: Annotated[str, Channel("train")]) -> str: ...
 @workflow
 def two_wrong_places(first: str, second: str) -> tuple[str, str]:
     return train_on(train=first), train_on(train=second)
+
+
+@dataclasses.dataclass
+class Batch:
+    name: str
+    files: list[FlyteFile]
+
+
+@processing
+def count_files(batch: Batch) -> int:
+    return len(batch.files)
+
+
+@sagemaker_training_task(
+    framework="pytorch",
+    instance_groups=[
+        {"name": "lead", "instance_type": "ml.m5.large", "instance_count": 1},
+        {"name": "many", "instance_type": "ml.m5.xlarge", "instance_count": 3},
+    ],
+    max_runtime_seconds=3600,
+    secret_requests=[Secret(group="db", key="password")],
+)
+def fit_on_groups(depth: int) -> int:
+    return depth
+
+
+@sagemaker_training_task(
+    framework="pytorch", instance_type="ml.m5.large", instance_count=2, distribution="torchrun"
+)
+def fit_together(depth: int) -> int:
+    return depth
+
+
+@sagemaker_training_task(
+    runtime="flytekit",
+    container_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/own:1",
+    instance_type="ml.m5.large",
+)
+def fit_by_flytekit(depth: int) -> int:
+    return depth
