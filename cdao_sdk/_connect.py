@@ -46,6 +46,12 @@ class _EmbeddedServers:
                 except FaultsRefused as error:
                     msg = "The embedded SageMaker's faults (local_faults, faults.json)"
                     raise ConfigurationError(msg, problems=error.problems) from error
+                except OSError as error:
+                    msg = (
+                        f"The embedded SageMaker cannot keep its state in {settings.state_path}:"
+                        f" {error}. Set state_dir to a folder that can be written."
+                    )
+                    raise ConfigurationError(msg) from error
                 _spare_from_proxies("127.0.0.1")
                 self._servers[settings.state_path] = server
             return server.url

@@ -9,25 +9,25 @@ from __future__ import annotations
 import functools
 import logging
 import signal
-import tempfile
 import threading
 import weakref
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from flytekit.configuration import DataConfig, S3Config
 from flytekit.core.context_manager import FlyteContextManager
-from flytekit.core.data_persistence import FileAccessProvider
 
 from cdao_sdk._connect import connect
 from cdao_sdk.aws.bridge import bridge
 from cdao_sdk.aws.storage import ensure_bucket
-from cdao_sdk.errors import CdaoError, ConfigurationError, NotFound, PlanError
+from cdao_sdk.errors import ConfigurationError, NotFound
+from cdao_sdk.flyte.entities import compiling, entity_of
 from cdao_sdk.flyte.execution import Execution, ExecutionRecord, LocalExecution
 from cdao_sdk.flyte.filesystems import close_s3_sessions
 from cdao_sdk.flyte.local_checks import check_runs_here
 from cdao_sdk.flyte.local_engine import node_order
+from cdao_sdk.flyte.local_files import file_access
 from cdao_sdk.flyte.local_run import LocalRun, new_execution_id
 from cdao_sdk.flyte.run_inputs import input_literals
+from cdao_sdk.flyte.services import check_bucket
 from cdao_sdk.flyte.task_cache import TaskCache
 from cdao_sdk.settings import holder
 
@@ -56,12 +56,7 @@ def _services(settings: Settings) -> Services:
     services = connect(settings)
     if services.clients.target.is_embedded and services.bucket:
         bridge.run(ensure_bucket(services.clients, services.bucket))
-    if services.bucket is None:
-        msg = (
-            "A run in this process on AWS needs a bucket for code and outputs:"
-            " configure(default_bucket='…') or CDAO_DEFAULT_BUCKET."
-        )
-        raise ConfigurationError(msg)
+    check_bucket(services)
     return services
 
 
@@ -94,7 +89,7 @@ def run(
     """
     in_force = holder.gather(settings).settings
     _give_back_ctrl_c()
-    entity = _entity(workflow)
+    entity = entity_of(workflow)
     if in_force.admin_endpoint:
         msg = (
             f"admin_endpoint={in_force.admin_endpoint!r}: this release runs workflows in this"
@@ -128,24 +123,11 @@ def _give_back_ctrl_c() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _entity(workflow: object) -> Entity:
-    if not hasattr(workflow, "python_interface"):
-        hint = " Decorate it with @sagemaker_workflow." if callable(workflow) else ""
-        msg = f"{workflow!r} is neither a workflow nor a task.{hint}"
-        raise PlanError(msg)
-    return cast("Entity", workflow)
-
-
-def _compile(workflow: Entity) -> None:
+def _compile(entity: Entity) -> None:
     """Build the graph, before anything is created."""
-    try:
-        node_order(workflow)
-        check_runs_here(workflow)
-    except CdaoError:
-        raise
-    except Exception as error:  # whatever the workflow's function raises
-        msg = f"{workflow.name} cannot be compiled: {type(error).__name__}: {error}"
-        raise PlanError(msg) from error
+    with compiling(entity):
+        node_order(entity)
+        check_runs_here(entity)
 
 
 def _records(settings: Settings) -> Path:
@@ -167,15 +149,7 @@ def _local_run(settings: Settings) -> LocalRun:
 
 def _context(local_run: LocalRun) -> FlyteContext:
     """flytekit's context, whose files and offloaded values go to the run's own bucket."""
-    target, bucket = local_run.services.clients.target, local_run.services.bucket
-    config = S3Config(
-        endpoint=target.endpoint_url,
-        access_key_id=target.access_key_id,
-        secret_access_key=target.secret_access_key,
-    )
-    prefix = f"s3://{bucket}/cdao/{local_run.project}/{local_run.domain}/{local_run.execution}/data"
-    access = FileAccessProvider(tempfile.gettempdir(), prefix, DataConfig(s3=config))
-    return FlyteContextManager.current_context().with_file_access(access).build()
+    return FlyteContextManager.current_context().with_file_access(file_access(local_run)).build()
 
 
 _loose: list[tuple[Settings, LocalRun]] = []

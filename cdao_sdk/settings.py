@@ -226,8 +226,12 @@ def _layers(explicit: Mapping[str, object]) -> Iterator[tuple[str, dict[str, obj
 def _environment_values() -> dict[str, object]:
     try:
         return dict(EnvSettingsSource(Settings, env_prefix=ENV_PREFIX)())
-    except ValueError as error:  # a field that takes JSON, such as CDAO_TAGS
-        msg = f"A CDAO_* environment variable is not valid: {error}: {error.__cause__}"
+    except ValueError as error:  # the one field that takes JSON
+        given = os.environ.get(f"{ENV_PREFIX}TAGS")
+        msg = (
+            f"{ENV_PREFIX}TAGS={given!r} is not JSON ({error.__cause__}); write an object, such as"
+            """ '{"team": "risk"}'."""
+        )
         raise ConfigurationError(msg) from error
 
 

@@ -238,3 +238,13 @@ def test_damaged_record_says_where_it_is(tmp_path: Path, text: str) -> None:
     (tmp_path / "a2.json").write_text(text)
     with pytest.raises(CdaoError, match=r"a2\.json cannot be read"):
         ExecutionRecord.read(tmp_path / "a2.json")
+
+
+def test_a_state_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    from cdao_sdk._connect import connect
+    from cdao_sdk.settings import holder
+
+    (tmp_path / "file").touch()
+    settings = holder.gather({"state_dir": tmp_path / "file" / "state"}).settings
+    with pytest.raises(ConfigurationError, match=r"cannot keep its state in .*Set state_dir to"):
+        connect(settings)

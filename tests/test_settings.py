@@ -249,7 +249,7 @@ def test_tags_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("CDAO_TAGS", '{"team": "risk"}')
     assert gather().settings.tags == {"team": "risk"}
     monkeypatch.setenv("CDAO_TAGS", "team=risk")
-    with pytest.raises(ConfigurationError, match="tags"):
+    with pytest.raises(ConfigurationError, match=r"CDAO_TAGS=.team=risk. is not JSON"):
         gather()
 
 

@@ -202,17 +202,30 @@ def _source_file(name: str, own: set[str]) -> Path | None:
 
 def _find(name: str) -> str | None:
     """A module's file by its name alone: nothing is imported."""
-    search: list[str] | None = None
     spec: ModuleSpec | None = None
     parts = name.split(".")
-    for index in range(len(parts)):
-        spec = PathFinder.find_spec(".".join(parts[: index + 1]), search)
+    known, search = _imported_parent(parts)
+    for index, part in enumerate(parts[known:], known):
+        # By the part alone: a namespace inside a package would ask sys.modules for the package.
+        spec = PathFinder.find_spec(part, search)
         if spec is None:
             return None
         search = list(spec.submodule_search_locations or [])
         if not search and index < len(parts) - 1:
             return None
     return spec.origin if spec else None
+
+
+def _imported_parent(parts: list[str]) -> tuple[int, list[str] | None]:
+    """How many parts of a name are an imported package, and where its modules lie.
+
+    ``pyflyte run`` takes the project's folder from sys.path again after it has read the file.
+    """
+    for count in range(len(parts) - 1, 0, -1):
+        path = getattr(sys.modules.get(".".join(parts[:count])), "__path__", None)
+        if path is not None:
+            return count, list(path)
+    return 0, None
 
 
 def _installed_folders() -> set[Path]:

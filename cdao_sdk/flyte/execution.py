@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import abc
 import contextvars
-import functools
 import logging
 import os
 import threading
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
-from flytekit.types.directory.types import FlyteDirectory
-from flytekit.types.file.file import FlyteFile
 
 from cdao_sdk.aws.bridge import bridge
 from cdao_sdk.aws.watch import JobWatch, log_tail
 from cdao_sdk.errors import CdaoError, ExecutionTimeout, JobStopped, NotFound
 from cdao_sdk.execution_record import ExecutionRecord, ExecutionStatus
+from cdao_sdk.flyte.downloads import bind_downloads
 from cdao_sdk.flyte.local_engine import execute, node_order
 from cdao_sdk.flyte.threads import own_context_stack
 from cdao_sdk.kinds.naming import execution_slug
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flytekit import FlyteContext
-    from flytekit.core.data_persistence import FileAccessProvider
     from flytekit.models.literals import Literal
 
     from cdao_sdk.aws.logs import LogLine
@@ -109,6 +106,11 @@ class Execution(abc.ABC):
     @abc.abstractmethod
     def cached_nodes(self) -> tuple[str, ...]:
         """Ids of the nodes, so far, whose result came from the cache: they made no job."""
+
+    @property
+    @abc.abstractmethod
+    def decks(self) -> dict[str, str]:
+        """Node's id → URI of the deck (HTML) that ``runtime="flytekit"`` made, so far."""
 
     @abc.abstractmethod
     def cancel(self) -> None:
@@ -253,6 +255,10 @@ class LocalExecution(Execution):
     def cached_nodes(self) -> tuple[str, ...]:
         return tuple(self._run.cached_nodes)
 
+    @property
+    def decks(self) -> dict[str, str]:
+        return dict(self._run.decks)
+
     def cancel(self) -> None:
         self._run.stop.set()
 
@@ -289,29 +295,6 @@ def execution_logs(
         msg = f"This execution has no job {job_name!r}; it has: {names}."
         raise NotFound(msg)
     return bridge.run(log_tail(clients, named[0], lines))
-
-
-def bind_downloads(value: object, access: FileAccessProvider) -> None:
-    """Let files and folders in a value download from where the run has put them.
-
-    flytekit's own ask the context in which they are opened: the caller's, who knows of no endpoint.
-    """
-    if isinstance(value, (FlyteFile, FlyteDirectory)):
-        found = cast("Any", value)
-        download: Any = found._downloader  # noqa: SLF001 # flytekit offers no other way
-        remote = getattr(download, "remote_path", None)
-        if remote is not None:
-            found._downloader = functools.partial(  # noqa: SLF001
-                access.get_data, remote, download.local_path, is_multipart=download.is_multipart
-            )
-    elif isinstance(value, dict):
-        for item in cast("dict[object, object]", value).values():
-            bind_downloads(item, access)
-    elif isinstance(value, (list, tuple)):
-        for item in cast("Sequence[object]", value):
-            bind_downloads(item, access)
-    elif is_dataclass(value) and not isinstance(value, type):
-        bind_downloads(vars(value), access)
 
 
 def _now() -> str:

@@ -101,7 +101,7 @@ def with_registered_image(
         settings: What flytekit registers with.
     """
     if isinstance(task.container_image, ImageSpec):
-        name = cast("str", task.get_image(settings))
+        name = task.get_image(settings)
     elif spec.container_image and "{{" in spec.container_image:
         name = cast(
             "str", get_registerable_container_image(spec.container_image, settings.image_config)

@@ -18,6 +18,7 @@ from flytekit.core.workflow import WorkflowBase
 
 from cdao_sdk.errors import PlanError
 from cdao_sdk.flyte.conditions import branches
+from cdao_sdk.flyte.node_overrides import lost_overrides
 from cdao_sdk.flyte.task import SageMakerTask
 
 if TYPE_CHECKING:
@@ -56,7 +57,13 @@ def _problems(entity: Any, where: str) -> Iterator[str]:
     elif isinstance(entity, WorkflowBase):
         entity.compile()
         for node in entity.nodes:
-            yield from _node_problems(node, entity.nodes, f"{where}, node {node.id}")
+            here = f"{where}, node {node.id}"
+            if _needs_another(node, entity.nodes):
+                yield (
+                    f"{here}: a task is called inside if_(…) or elif_(…), where it is no step of"
+                    " the workflow; call it before conditional(…)"
+                )
+            yield from _node_problems(node, entity.nodes, here)
     elif isinstance(entity, ArrayNode):
         yield from _problems(entity.target, where)
 
@@ -71,14 +78,12 @@ def _is_remote(entity: object) -> bool:
 def _node_problems(node: Node, known: Sequence[Node], where: str) -> Iterator[str]:
     entity = node.flyte_entity
     if not isinstance(entity, BranchNode):
-        yield from _override_problems(node, where)
+        if isinstance(entity, ArrayNodeMapTask):  # any other node has refused them itself
+            yield from _override_problems(node, where)
         yield from _problems(entity, where)
         return
     for inner in branches(entity):
-        if any(
-            upstream.id != GLOBAL_INPUT_NODE_ID and all(upstream is not other for other in known)
-            for upstream in inner.upstream_nodes
-        ):
+        if _needs_another(inner, known):
             # flytekit numbers such nodes anew, so that on a cluster they take each other's outputs.
             yield (
                 f"{where}: a branch of conditional {entity.name!r} has more than one step; make"
@@ -87,11 +92,16 @@ def _node_problems(node: Node, known: Sequence[Node], where: str) -> Iterator[st
         yield from _node_problems(inner, known, f"{where}, branch {inner.id}")
 
 
+def _needs_another(node: Node, known: Sequence[Node]) -> bool:
+    """Whether a node needs one that is not among these."""
+    return any(
+        upstream.id != GLOBAL_INPUT_NODE_ID and all(upstream is not other for other in known)
+        for upstream in node.upstream_nodes
+    )
+
+
 def _override_problems(node: Node, where: str) -> Iterator[str]:
-    entity = node.flyte_entity
-    if isinstance(entity, ArrayNodeMapTask):
-        entity = entity.python_function_task
-    if not isinstance(entity, SageMakerTask):
+    if not isinstance(node.flyte_entity.python_function_task, SageMakerTask):
         return
     given = {
         "container_image": node._container_image,  # noqa: SLF001 # flytekit offers no other way
@@ -101,7 +111,4 @@ def _override_problems(node: Node, where: str) -> Iterator[str]:
     }
     named = [name for name, value in given.items() if cast("object", value) is not None]
     if named:
-        yield (
-            f"{where}: with_overrides({', '.join(named)}) does not reach a SageMaker job; say it on"
-            " the task: container_image=, instance_type=, volume_size_gb="
-        )
+        yield f"{where}: {lost_overrides(named)}"

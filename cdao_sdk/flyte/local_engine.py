@@ -13,40 +13,35 @@ from __future__ import annotations
 
 import itertools
 import logging
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from flytekit.core.array_node import ArrayNode
 from flytekit.core.array_node_map_task import ArrayNodeMapTask
 from flytekit.core.base_task import PythonTask
-from flytekit.core.condition import BranchNode
-from flytekit.core.constants import GLOBAL_INPUT_NODE_ID
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 from flytekit.core.launch_plan import LaunchPlan
-from flytekit.core.promise import Promise, VoidPromise, resolve_attr_path_in_promise
+from flytekit.core.promise import Promise, VoidPromise
 from flytekit.core.python_function_task import EagerAsyncPythonFunctionTask
 from flytekit.core.reference_entity import ReferenceEntity
-from flytekit.core.workflow import WorkflowBase, WorkflowFailurePolicy
+from flytekit.core.workflow import WorkflowBase
 from flytekit.models import literals as lit
 from flytekit.types.error.error import FlyteError
-from flytekit.utils.asyn import loop_manager
 
-from cdao_sdk.errors import CdaoError, JobStopped
-from cdao_sdk.flyte.conditions import taken
+from cdao_sdk.errors import JobStopped
 from cdao_sdk.flyte.local_attempts import until_done
 from cdao_sdk.flyte.local_checks import check_runs_here
 from cdao_sdk.flyte.local_dynamic import is_dynamic, workflow_of
 from cdao_sdk.flyte.local_map import MapRule, element_inputs, run_elements
+from cdao_sdk.flyte.local_nodes import WorkflowNodes
 from cdao_sdk.flyte.local_run import NodeRun, current_node
 from cdao_sdk.flyte.local_tasks import run_job, run_plain, through_cache
 from cdao_sdk.flyte.node_policy import node_policy
 from cdao_sdk.flyte.run_inputs import launch_plan_literals
 from cdao_sdk.flyte.task import SageMakerTask
-from cdao_sdk.flyte.threads import submit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from flytekit.core.node import Node
     from flytekit.core.python_function_task import PythonFunctionTask
@@ -59,8 +54,6 @@ if TYPE_CHECKING:
 __all__ = ["execute", "node_order"]
 
 logger = logging.getLogger(__name__)
-
-_MOST_NODES_AT_ONCE = 64
 
 Outputs = dict[str, lit.Literal]
 
@@ -128,7 +121,8 @@ class _Engine:
     def workflow(self, workflow: WorkflowBase, inputs: Outputs, prefix: str) -> Outputs:
         workflow.compile()
         try:
-            return _Nodes(self._within(workflow), workflow, inputs, prefix).run_all()
+            engine = self._within(workflow)
+            return WorkflowNodes(workflow, inputs, prefix, engine.run.stop).run_all(engine.node)
         except Exception as error:
             self._on_failure(workflow, inputs, error, prefix)
             raise
@@ -166,6 +160,10 @@ class _Engine:
             logger.exception("the failure handler of %s failed itself", workflow.name)
         finally:
             current_node.reset(token)
+
+    def node(self, node: Node, inputs: Outputs, name: str) -> Outputs:
+        """Run a node under a name, which those of its jobs begin with."""
+        return self.entity(node.flyte_entity, inputs, name, node.metadata)
 
     def entity(
         self, entity: Any, inputs: Outputs, name: str, metadata: NodeMetadata | None = None
@@ -257,129 +255,6 @@ class _Engine:
 # Tasks that do more in their call than to turn inputs into outputs, or have nothing else.
 _CALLED = (EagerAsyncPythonFunctionTask, ReferenceEntity)
 _NONE = lit.Literal(scalar=lit.Scalar(none_type=lit.Void()))
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A node that is to run: under which id its outputs are known, and what its jobs are named."""
-
-    node: Node
-    id: str
-    name: str
-
-
-class _Nodes:
-    """One workflow's nodes, and what they have put out so far."""
-
-    def __init__(
-        self, engine: _Engine, workflow: WorkflowBase, inputs: Outputs, prefix: str
-    ) -> None:
-        self._engine = engine
-        self._workflow = workflow
-        self._stop = engine.run.stop
-        promises = {name: Promise(name, value) for name, value in inputs.items()}
-        self._outputs: dict[str, dict[str, Promise]] = {GLOBAL_INPUT_NODE_ID: promises}
-        self._waiting = [_Step(node, node.id, f"{prefix}{node.id}") for node in workflow.nodes]
-        self._errors: list[Exception] = []
-
-    def run_all(self) -> Outputs:
-        running: dict[Future[Outputs], _Step] = {}
-        width = min(len(self._waiting), _MOST_NODES_AT_ONCE) or 1
-        with ThreadPoolExecutor(width, "cdao-node") as pool:
-            while self._waiting or running:
-                if not self._halted():
-                    for step in self._ready():
-                        inputs = self._inputs(step.node)
-                        running[submit(pool, self._run, step, inputs)] = step
-                if not running:
-                    break
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self._finish(running.pop(future), future)
-        if self._errors:
-            # A sibling that was stopped because of the failure is not the failure.
-            errors = self._errors
-            raise next((e for e in errors if not isinstance(e, JobStopped)), errors[0])
-        if self._waiting:
-            msg = "The execution was stopped before all of its nodes had started."
-            raise JobStopped(msg)
-        return {
-            binding.var: self._promise(binding.binding).val
-            for binding in self._workflow.output_bindings
-        }
-
-    def _halted(self) -> bool:
-        policy = self._workflow.workflow_metadata.on_failure
-        return self._stop.is_set() or (
-            bool(self._errors) and policy == WorkflowFailurePolicy.FAIL_IMMEDIATELY
-        )
-
-    def _ready(self) -> list[_Step]:
-        """Take the steps that can start now; a conditional becomes the branch that is taken."""
-        ready: list[_Step] = []
-        still: list[_Step] = []
-        pending = self._waiting[::-1]
-        while pending:
-            step = pending.pop()
-            if not all(upstream.id in self._outputs for upstream in _upstream(step.node)):
-                still.append(step)
-            elif isinstance(step.node.flyte_entity, BranchNode):
-                pending += self._branch(step, step.node.flyte_entity)
-            else:
-                ready.append(step)
-        self._waiting = still
-        return ready
-
-    def _branch(self, step: _Step, branch: BranchNode) -> list[_Step]:
-        try:
-            node = taken(branch, self._inputs(step.node))
-        except CdaoError as error:
-            self._failed(error)
-            return []
-        return [_Step(node, step.id, f"{step.name}-{node.id}")]
-
-    def _inputs(self, node: Node) -> Outputs:
-        return {binding.var: self._promise(binding.binding).val for binding in node.bindings}
-
-    def _run(self, step: _Step, inputs: Outputs) -> Outputs:
-        node = step.node
-        return self._engine.entity(node.flyte_entity, inputs, step.name, node.metadata)
-
-    def _finish(self, step: _Step, future: Future[Outputs]) -> None:
-        error = future.exception()
-        if error is None:
-            self._outputs[step.id] = {k: Promise(k, v) for k, v in future.result().items()}
-        elif isinstance(error, Exception):
-            self._failed(error)
-        else:
-            raise error
-
-    def _failed(self, error: Exception) -> None:
-        self._errors.append(error)
-        if self._halted():
-            self._stop.set()
-
-    def _promise(self, binding: lit.BindingData) -> Promise:
-        """What a binding stands for, with attribute paths such as ``result.model`` resolved."""
-        if binding.collection is not None:
-            items = [self._promise(item).val for item in binding.collection.bindings]
-            return Promise("list", lit.Literal(collection=lit.LiteralCollection(items)))
-        if binding.map is not None:
-            entries = {key: self._promise(item).val for key, item in binding.map.bindings.items()}
-            return Promise("map", lit.Literal(map=lit.LiteralMap(entries)))
-        if binding.promise is None:
-            return Promise("constant", lit.Literal(scalar=binding.scalar))
-        output = binding.promise
-        promise = self._outputs[output.node_id][output.var]
-        if not output.attr_path:
-            return promise
-        found = promise.deepcopy()
-        found._attr_path = list(output.attr_path)  # noqa: SLF001 # flytekit offers no other way
-        return cast("Promise", loop_manager.run_sync(resolve_attr_path_in_promise, found))
-
-
-def _upstream(node: Node) -> Iterable[Node]:
-    return (upstream for upstream in node.upstream_nodes if upstream.id != GLOBAL_INPUT_NODE_ID)
 
 
 def _values(literals: lit.LiteralMap) -> Outputs:

@@ -20,6 +20,7 @@ from cdao_sdk.flyte.connector import SageMakerConnector
 from cdao_sdk.flyte.create_request import task_template
 from cdao_sdk.flyte.job_attempt import run_attempt
 from cdao_sdk.flyte.local_attempts import until_done, within
+from cdao_sdk.flyte.local_files import in_the_bucket, reads_from
 from cdao_sdk.flyte.local_run import current_node, node_of_call
 from cdao_sdk.flyte.node_policy import node_policy
 from cdao_sdk.flyte.task_cache import cache_key, files_of
@@ -53,7 +54,10 @@ def run_job(task: SageMakerTask, inputs: LiteralMap, node: NodeRun | None = None
         JobStopped: It was stopped.
         SubmissionError: SageMaker refused it.
     """
-    node = node or node_of_call()
+    if node is None:
+        node = node_of_call()
+        inputs = in_the_bucket(inputs, task.interface.inputs, node.run)
+        reads_from(node.run, FlyteContextManager.current_context().file_access)
     policy = node.policy or node_policy(task)
     connector = SageMakerConnector(task.job_kind, node.run.services)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import math
 import symtable
 import sys
@@ -22,6 +23,8 @@ __all__ = ["NOTEBOOK_MODULE", "notebook_source"]
 
 NOTEBOOK_MODULE = "cdao_notebook"
 
+# Cell magics that run the cell below them as it is.
+_MAGICS_AROUND_PYTHON = ("capture", "prun", "time")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -51,14 +54,32 @@ def _definitions(cells: Sequence[object]) -> dict[str, ast.stmt]:
     """Name → the last statement of any cell's top level that defines it."""
     found: dict[str, ast.stmt] = {}
     for cell in cells:
-        try:
-            tree = ast.parse(_without_magics(str(cell)))
-        except SyntaxError:
-            continue  # a cell that Python refused defined nothing
-        for statement in tree.body:
+        for statement in _statements(str(cell)):
             for name in _defined_names(statement):
                 found[name] = statement
     return found
+
+
+def _statements(cell: str) -> list[ast.stmt]:
+    """A cell's statements; a cell that Python refused defined nothing."""
+    for text in (cell, _without_magics(cell)):
+        with contextlib.suppress(SyntaxError):
+            return [found for statement in ast.parse(text).body for found in _inside(statement)]
+    return []
+
+
+def _inside(statement: ast.stmt) -> list[ast.stmt]:
+    """The statement, or those of the cell that it runs: ``In`` has magics as calls of IPython's."""
+    match statement:
+        case ast.Expr(
+            ast.Call(
+                func=ast.Attribute(attr="run_cell_magic"),
+                args=[ast.Constant(name), _, ast.Constant(str(cell))],
+            )
+        ):
+            return _statements(cell) if name in _MAGICS_AROUND_PYTHON else []
+        case _:
+            return [statement]
 
 
 def _without_magics(cell: str) -> str:
@@ -86,6 +107,12 @@ class _Synthesis:
 
     def source(self, names: Sequence[str]) -> str:
         for name in names:
+            if name not in self._definitions:
+                msg = (
+                    f"{name} stands in none of the notebook's cells as they were run: run its cell"
+                    " by itself, or define it in a .py file."
+                )
+                raise PlanError(msg)
             self._need(name, "")
         # Imports first, then values, then definitions in the order they need each other.
         ordered = sorted(self._parts.values(), key=lambda part: part[0])

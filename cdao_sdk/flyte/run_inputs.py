@@ -37,6 +37,7 @@ __all__ = ["Entity", "Runnable", "input_literals", "launch_plan_literals"]
 _to_literal = loop_manager.synced(TypeEngine.async_to_literal)
 _TIMES = (datetime, date, timedelta)
 _ANY: object = typing.Any  # from Python 3.11 on a class, yet nothing is an instance of it
+_MOST_SHOWN = 200
 Entity = typing.Union["WorkflowBase", "PythonTask", LaunchPlan]
 
 
@@ -94,7 +95,7 @@ def input_literals(
             literals[name] = _to_literal(context, value, python_type, literal_type)
         except Exception as error:  # noqa: BLE001 # flytekit's transformers raise of any class
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            problems.append(f"{name}={value!r}: not {_a(_type_name(python_type))}: {reason}")
+            problems.append(f"{name}={_shown(value)}: not {_a(_type_name(python_type))}: {reason}")
     if problems:
         msg = f"The inputs of {entity.name} do not fit."
         raise PlanError(msg, problems=problems)
@@ -106,6 +107,12 @@ def launch_plan_literals(plan: LaunchPlan) -> dict[str, Literal]:
     parameters = plan.parameters.parameters
     defaults = {name: item.default for name, item in parameters.items() if item.default is not None}
     return {**defaults, **plan.fixed_inputs.literals}
+
+
+def _shown(value: object) -> str:
+    """A value on one line, no longer than an error needs."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def _takes_none(python_type: object) -> bool:
@@ -130,13 +137,31 @@ def _from_json(value: object, python_type: object) -> object:
         single = len(variants) == 1 and value is not None
         return _from_json(value, variants[0]) if single else value
     if origin is list and isinstance(value, list):
-        return [_from_json(item, parts[0]) for item in cast("list[object]", value)]
+        listed = enumerate(cast("list[object]", value))
+        return [_part(item, parts[0], f"[{index}]") for index, item in listed]
     if origin is dict and isinstance(value, dict):
         items = cast("dict[object, object]", value)
-        return {key: _from_json(item, parts[1]) for key, item in items.items()}
+        return {key: _part(item, parts[1], f"[{key!r}]") for key, item in items.items()}
     if python_type is _ANY or not inspect.isclass(python_type):
         return value
     return _of_class(value, python_type)
+
+
+class _MisfitError(Exception):
+    """A part of a value that does not fit: where it stands, such as ``[0].when``, and why."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where, self.reason = where, reason
+
+
+def _part(value: object, python_type: object, where: str) -> object:
+    try:
+        return _from_json(value, python_type)
+    except _MisfitError as error:
+        raise _MisfitError(where + error.where, error.reason) from error
+    except Exception as error:
+        raise _MisfitError(where, str(error) or type(error).__name__) from error
 
 
 def _of_class(value: object, python_type: type) -> object:
@@ -176,7 +201,7 @@ def _dataclass(values: dict[str, object], python_type: type) -> object:
     if unknown:
         msg = f"it has no field {unknown[0]!r}.{did_you_mean(unknown[0], hints)}"
         raise TypeError(msg)
-    return python_type(**{name: _from_json(v, hints[name]) for name, v in values.items()})
+    return python_type(**{name: _part(v, hints[name], f".{name}") for name, v in values.items()})
 
 
 def _is_a(value: object, python_type: type) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cdao_sdk.aws.session import AwsTarget, embedded_target, shared_clients
+from cdao_sdk.errors import ConfigurationError
 from cdao_sdk.settings import holder
 
 if TYPE_CHECKING:
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.settings import Settings
 
-__all__ = ["EMBEDDED_BUCKET", "EMBEDDED_ROLE", "Services", "services_for", "services_from_settings"]
+__all__ = [
+    "EMBEDDED_BUCKET",
+    "EMBEDDED_ROLE",
+    "Services",
+    "check_bucket",
+    "services_for",
+    "services_from_settings",
+]
 
 EMBEDDED_BUCKET = "cdao-local"
 EMBEDDED_ROLE = "arn:aws:iam::123456789012:role/cdao-local"
@@ -35,6 +43,20 @@ class Services:
     role_arn: str | None
     bucket: str | None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def check_bucket(services: Services) -> None:
+    """Refuse a run in this process that would have nowhere to put its code and outputs.
+
+    Raises:
+        ConfigurationError: There is no bucket.
+    """
+    if services.bucket is None:
+        msg = (
+            "A run in this process on AWS needs a bucket for code and outputs:"
+            " configure(default_bucket='…') or CDAO_DEFAULT_BUCKET."
+        )
+        raise ConfigurationError(msg)
 
 
 def services_from_settings() -> Services:

@@ -31,9 +31,11 @@ from cdao_sdk.flyte.bundle import entry_point
 from cdao_sdk.flyte.image_specs import checked_spec, name_in_local_run, with_registered_image
 from cdao_sdk.flyte.inputs import holds, parameter_type
 from cdao_sdk.flyte.local_tasks import run_job
+from cdao_sdk.flyte.node_overrides import guard_overrides
 from cdao_sdk.flyte.payload import TaskPayload
 from cdao_sdk.flyte.secret_references import check_secrets
 from cdao_sdk.flyte.type_rules import WORKING_TYPES, check_types
+from cdao_sdk.flyte.union_types import with_fields_in_unions
 from cdao_sdk.kinds.body import runs_body
 from cdao_sdk.kinds.parameters import Channel, Parameter
 from cdao_sdk.kinds.registry import kind as find_kind
@@ -132,6 +134,9 @@ class SageMakerTask(PythonFunctionTask):
                 task_type=job_kind.task_type,
                 **kwargs,
             )
+        self._interface = with_fields_in_unions(
+            self.interface, self.python_interface.inputs, self.python_interface.outputs
+        )
         _check_outputs(self, runs=self._runs_body)
         check_secrets(self.name, self.security_context, task_config.spec, runs_body=self._runs_body)
         if task_config.handlers and not self._runs_body:
@@ -232,6 +237,14 @@ class SageMakerTask(PythonFunctionTask):
             )
             raise SpecError(msg)
         self.__config = config
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        """Call the task: in a workflow it becomes a node, elsewhere its job runs."""
+        found = super().__call__(*args, **kwargs)
+        state = FlyteContextManager.current_context().compilation_state
+        if state is not None and state.nodes:
+            guard_overrides(state.nodes[-1])
+        return found
 
     def local_execute(self, ctx: FlyteContext, **kwargs: object) -> object:
         """Run the job for a call that flytekit's own local run makes.

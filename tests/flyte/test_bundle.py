@@ -102,6 +102,35 @@ def test_function_deep_in_a_package_brings_the_packages_above(project: Any) -> N
     }
 
 
+def test_namespace_packages_that_are_not_imported_yet_are_followed(project: Any) -> None:
+    files = {
+        "bundled_ns.py": (
+            "def work():\n    from bundled_space.deep import inner\n    import bundled_gone.x"
+        ),
+        "bundled_space/deep/inner.py": "import bundled_space.deep.other.last",
+        "bundled_space/deep/other/last.py": "",
+    }
+    packed = bundle([project(files, "bundled_ns").work])
+    assert packed.modules == (
+        "bundled_ns",
+        "bundled_space.deep.inner",
+        "bundled_space.deep.other.last",
+    )
+
+
+def test_modules_of_an_imported_package_are_found_where_its_folder_has_left_the_path(
+    project: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files = {
+        "bundled_left/__init__.py": "",
+        "bundled_left/main.py": "def work():\n    import bundled_left.parts.late",
+        "bundled_left/parts/late.py": "",
+    }
+    work = project(files, "bundled_left.main").work
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(tmp_path)])
+    assert "bundled_left.parts.late" in bundle([work]).modules
+
+
 def test_equal_code_gives_equal_bytes(project: Any, tmp_path: Path) -> None:
     module = project({"bundled_same.py": "def work(): ...\n"}, "bundled_same")
     first = bundle([module.work])

@@ -54,6 +54,7 @@ def test_every_type_passes_from_job_to_job_with_a_deck(
     assert "[cdao:metric] rows=3" in text
     assert "Unclosed" not in text
     assert "n0: its deck is s3://cdao-tests/cdao/" in caplog.text
+    assert execution.decks["n0"].startswith("s3://cdao-tests/cdao/")
 
 
 @pytest.mark.usefixtures("on_embedded")

@@ -13,6 +13,7 @@ from typing import Any
 
 import flytekit_ways as flows
 import pytest
+from flytekit import Resources
 from flytekit.testing import patch, task_mock
 
 import cdao_sdk
@@ -323,9 +324,40 @@ def test_forgotten_job_ends_soon_after_its_timeout(driven: Any, boto: Any) -> No
 # --- overrides that cannot reach a job ---
 
 
-def test_override_that_does_not_reach_a_job_is_refused() -> None:
+@pytest.mark.parametrize(
+    "overrides",
+    [{"container_image": "python:3.12"}, {"requests": Resources(mem="1Gi")}, {"pod_template": 1}],
+    ids=lambda overrides: next(iter(overrides)),
+)
+def test_override_that_does_not_reach_a_job_is_refused_where_it_is_written(
+    overrides: dict[str, Any],
+) -> None:
+    from flytekit import workflow
+
+    @workflow
+    def flow(number: int) -> int:
+        return flows.double(number=number).with_overrides(name="x", **overrides)
+
+    # Registration compiles, too, and does nothing else with a node that one of ours could see.
+    with pytest.raises(SpecError, match=rf"with_overrides\({next(iter(overrides))}\) does not"):
+        flow.compile()
+
+
+def test_override_of_a_map_that_does_not_reach_its_jobs_is_refused() -> None:
     with pytest.raises(PlanError, match=r"with_overrides\(container_image\) does not reach"):
-        cdao_sdk.run(flows.other_image, {"number": 1})
+        cdao_sdk.run(flows.other_image, {"numbers": [1]})
+
+
+def test_task_that_is_called_inside_a_condition_is_refused() -> None:
+    from flytekit import conditional, workflow
+
+    @workflow
+    def flow(number: int) -> int:
+        case = conditional("large").if_(flows.double(number=number) > 3)
+        return case.then(flows.double(number=number)).else_().then(flows.double(number=number))
+
+    with pytest.raises(PlanError, match=r"call it before conditional\(…\)"):
+        cdao_sdk.run(flow, {"number": 1})
 
 
 def test_task_config_of_one_node_is_refused() -> None:

@@ -97,6 +97,14 @@ def test_run_in_this_process_names_it_and_builds_nothing(
     assert described["AppSpecification"]["ImageUri"] == flow.image.image_name()
 
 
+def test_registration_after_a_run_in_the_same_process_builds_it(
+    on_embedded: Path, flow: Any, builder: RecordingBuilder
+) -> None:
+    cdao_sdk.run(flow.counted, {"text": "four"}).wait(timeout=60)
+    template(flow.count)
+    assert len(builder.built) == 1
+
+
 def stub(text: str) -> str: ...
 
 

@@ -128,6 +128,33 @@ def test_magics_and_refused_cells_are_no_hindrance(notebook: Any) -> None:
     assert loaded(module_of(cells["work"]))["work"]() == 3
 
 
+def test_cell_under_a_magic_counts_as_ipython_keeps_it(notebook: Any) -> None:
+    timed = "def helper():\n    return 2\n"
+    other = "def helper():\n    return 3\n"
+    # What `In` holds of `%%time` and of `%%writefile`.
+    values = notebook(
+        "def helper():\n    return 1\ndef work():\n    return helper()",
+        f"exec({timed!r})",
+    )
+    values["In"] += [
+        f"get_ipython().run_cell_magic('time', '', {timed!r})",
+        f"get_ipython().run_cell_magic('writefile', 'x.py', {other!r})",
+    ]
+    assert loaded(module_of(values["work"]))["work"]() == 2
+
+
+def test_line_of_a_text_is_no_magic(notebook: Any) -> None:
+    values = notebook('def work():\n    return """\n%d\n!\n"""')
+    assert loaded(module_of(values["work"]))["work"]() == "\n%d\n!\n"
+
+
+def test_function_that_no_cell_holds_is_refused_with_the_way_out(notebook: Any) -> None:
+    values = notebook("def work():\n    return 1")
+    values["In"].clear()
+    with pytest.raises(PlanError, match="work stands in none of the notebook's cells"):
+        bundle([values["work"]])
+
+
 def test_modules_of_the_user_that_a_cell_imports_go_along(notebook: Any) -> None:
     import small_flows  # noqa: F401 # a module of the user's, beside the notebook
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from flytekit.types.file import FlyteFile
 
 import cdao_sdk
 from cdao_sdk.errors import PlanError
+from cdao_sdk.flyte import run_inputs
 
 pytestmark = pytest.mark.usefixtures("on_embedded")
 
@@ -139,3 +140,41 @@ def test_a_file_that_has_changed_is_uploaded_again(tmp_path: Path) -> None:
         cdao_sdk.plan(flows.read, {"file": str(path)})  # leaves nothing behind either
         outputs = cdao_sdk.run(flows.read, {"file": str(path)}).wait(timeout=60).outputs
         assert outputs == {"o0": text}
+
+
+@pytest.mark.parametrize(
+    ("type_", "given", "read"),
+    [
+        (datetime, "2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=timezone.utc)),
+        (date, "2026-01-31", date(2026, 1, 31)),
+        (timedelta, 90, timedelta(seconds=90)),
+    ],
+)
+def test_times_are_read_as_json_writes_them(type_: type, given: Any, read: Any) -> None:
+    assert run_inputs._from_json(given, type_) == read
+
+
+@pytest.mark.parametrize(
+    ("type_", "given", "mend"),
+    [(timedelta, "PT3S", "as seconds"), (datetime, 5, "2026-01-31T12:00:00Z")],
+)
+def test_times_in_another_form_are_refused_with_the_right_one(
+    type_: type, given: Any, mend: str
+) -> None:
+    with pytest.raises(TypeError, match=mend):
+        run_inputs._from_json(given, type_)
+
+
+def test_part_that_does_not_fit_is_named_and_a_large_value_is_cut() -> None:
+    from flytekit import workflow
+
+    @workflow
+    def flow(rows: list[dict[str, list[int]]]) -> list[dict[str, list[int]]]:
+        return rows
+
+    rows = [{"a": [1]}, {"b": [*range(500), "x"]}]
+    with pytest.raises(PlanError) as caught:
+        cdao_sdk.run(flow, inputs={"rows": rows})
+    [problem] = caught.value.problems
+    assert problem.startswith("rows=[{'a': [1]}, {'b': [0, 1, 2,")
+    assert problem.endswith("…: not a list: [1]['b'][500]: it is a str")

@@ -39,14 +39,6 @@ def stored(embedded: LocalSageMaker) -> Callable[..., str]:
     return put
 
 
-@pytest.fixture
-def _readable(embedded: LocalSageMaker, monkeypatch: pytest.MonkeyPatch, on_embedded: Path) -> None:
-    """Runs go to the shared server, and flytekit finds their results there."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", embedded.url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-
-
 def returned(task: Any, **inputs: object) -> dict[str, Any]:
     return dict(cdao_sdk.run(task, inputs=inputs).wait(timeout=60).outputs)
 
@@ -55,14 +47,14 @@ def text(file: Any) -> str:
     return Path(file).read_text()
 
 
-@pytest.mark.usefixtures("_readable")
+@pytest.mark.usefixtures("on_embedded")
 def test_fifty_files_share_one_input(stored: Callable[..., str]) -> None:
     files = [FlyteFile(stored(f"{n % 5}/n{n}.txt", str(n))) for n in range(50)]
     stored("0/n0.txt.bak", "1000")
     assert returned(jobs.sum_files, files=files) == {"o0": sum(range(50))}
 
 
-@pytest.mark.usefixtures("_readable")
+@pytest.mark.usefixtures("on_embedded")
 def test_files_of_a_mapping_share_one_channel_of_a_training_job(
     stored: Callable[..., str],
 ) -> None:
@@ -74,7 +66,7 @@ def test_files_of_a_mapping_share_one_channel_of_a_training_job(
     }
 
 
-@pytest.mark.usefixtures("_readable")
+@pytest.mark.usefixtures("on_embedded")
 def test_dataclass_brings_its_files_and_returns_others(tmp_path: Path) -> None:
     for name in ("a", "b", "note"):
         (tmp_path / name).write_text(name)
@@ -98,7 +90,7 @@ def test_dataclass_brings_its_files_and_returns_others(tmp_path: Path) -> None:
     assert text(back.note) == "note"
 
 
-@pytest.mark.usefixtures("_readable")
+@pytest.mark.usefixtures("on_embedded")
 def test_pydantic_model_brings_its_files_and_returns_others(stored: Callable[..., str]) -> None:
     model = jobs.Model(
         weights=FlyteFile(stored("w.bin", "w")),
@@ -118,7 +110,7 @@ def test_pydantic_model_brings_its_files_and_returns_others(stored: Callable[...
     assert back.more is None
 
 
-@pytest.mark.usefixtures("_readable")
+@pytest.mark.usefixtures("on_embedded")
 def test_several_named_outputs() -> None:
     values: dict[str, Any] = {
         "moment": NOON,
@@ -135,7 +127,7 @@ def test_several_named_outputs() -> None:
     }
 
 
-@pytest.mark.usefixtures("_readable")
+@pytest.mark.usefixtures("on_embedded")
 def test_data_frames_and_arrays() -> None:
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
     numbers = pd.DataFrame({"a": [1.5]})
@@ -146,3 +138,53 @@ def test_data_frames_and_arrays() -> None:
     assert back["o1"].open(pd.DataFrame).all().to_dict("list") == {"a": [2, 3]}
     assert back["o2"].tolist() == [0.0, 2.0, 4.0]
     assert [f["a"].tolist() for f in back["o3"]] == [[2.5], [2.5]]
+
+
+@pytest.mark.usefixtures("on_embedded")
+def test_structures_inside_unions_keep_their_files(tmp_path: Path) -> None:
+    (tmp_path / "a é").write_text("a")
+    part = jobs.Part("one", [FlyteFile(str(tmp_path / "a é"))])
+    back = returned(jobs.recrate, crate=jobs.Crate(part, [part, "label"]))
+    assert text(back["o0"].first.files[0]) == "A"
+    assert text(back["o0"].mixed[0].files[0]) == "A"
+    assert back["o0"].mixed[1] == "LABEL"
+    assert text(back["o1"].inner.weights) == "A"
+    assert back["o2"] is None
+
+
+@pytest.mark.usefixtures("on_embedded")
+def test_results_are_read_where_flytekit_knows_nothing_of_the_run(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "x.txt").write_text("inside")
+    frame = pd.DataFrame({"n": [1, 2]})
+    table, found = returned(
+        jobs.pass_on,
+        table=StructuredDataset(dataframe=frame),
+        file=FlyteFile(str(tmp_path / "x.txt")),
+    ).values()
+    assert table.open(pd.DataFrame).all()["n"].tolist() == [1, 2]
+    with found.open("r") as stream:
+        assert stream.read() == "inside"
+
+
+@pytest.mark.usefixtures("on_embedded")
+def test_tasks_that_are_called_directly_take_and_give_files(tmp_path: Path) -> None:
+    from flytekit import task, workflow
+
+    @task
+    def packed(text: str) -> jobs.Part:
+        (tmp_path / "packed").write_text(text)
+        return jobs.Part("local", [FlyteFile(str(tmp_path / "packed"))])
+
+    @workflow
+    def crated(text: str) -> tuple[jobs.Crate, jobs.Outer, jobs.Part | None]:
+        return jobs.recrate(crate=jobs.crate_of(part=packed(text=text)))
+
+    crate, outer, nothing = crated(text="b")
+    assert text(crate.first.files[0]) == text(outer.inner.weights) == "B"
+    assert nothing is None
+    assert "'n'" in jobs.loose(values={"n": {1}}, items=[])
+    frame = pd.DataFrame({"a": [1, 2]})
+    whole, *_ = jobs.tables(whole=frame, narrow=frame, array=np.arange(2.0), frames=[])
+    pd.testing.assert_frame_equal(whole, frame)

@@ -225,9 +225,7 @@ def cached_but(number: int, note: str) -> int:
     return number + 1
 
 
-@sagemaker_processing_task(
-    framework="sklearn", cache=True, cache_version="1", cache_serialize=True
-)
+@sagemaker_processing_task(framework="sklearn", cache=True, cache_version="1", cache_serialize=True)
 def cached_alone(number: int) -> int:
     time.sleep(0.5)
     return number + 1
@@ -379,5 +377,5 @@ def mistaken(number: int) -> str:
 
 
 @workflow
-def other_image(number: int) -> int:
-    return double(number=number).with_overrides(container_image="python:3.12", name="x")
+def other_image(numbers: list[int]) -> list[int]:
+    return map_task(double)(number=numbers).with_overrides(container_image="python:3.12", name="x")

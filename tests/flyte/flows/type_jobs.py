@@ -5,12 +5,12 @@
 import dataclasses
 import enum
 import os
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import Annotated, Any, Dict, List, NamedTuple, Optional, Union
 
 import numpy as np
 import pandas as pd
-from flytekit import StructuredDataset, kwtypes
+from flytekit import StructuredDataset, kwtypes, task
 from flytekit.types.directory import FlyteDirectory
 from flytekit.types.file import FlyteFile
 from pydantic import BaseModel
@@ -46,6 +46,16 @@ class Model(BaseModel):
     since: datetime
     limit: timedelta
     more: Optional[FlyteFile] = None
+
+
+@dataclasses.dataclass
+class Crate:
+    first: Optional[Part]
+    mixed: List[Union[Part, str]]
+
+
+class Outer(BaseModel):
+    inner: Optional[Model] = None
 
 
 @sagemaker_processing_task(framework="sklearn", instance_type="ml.m5.large")
@@ -161,3 +171,27 @@ def pass_on(table: StructuredDataset, file: FlyteFile) -> tuple[StructuredDatase
 @sagemaker_processing_task(framework="sklearn", instance_type="ml.m5.large")
 def loose(values: Dict[str, Any], items: List[Any]) -> str:
     return f"{sorted(values)} {len(items)}"
+
+
+@sagemaker_training_task(framework="sklearn", instance_type="ml.m5.large")
+def recrate(crate: Crate) -> tuple[Crate, Outer, Optional[Part]]:
+    def raised(part: Part, name: str) -> Part:
+        with open(name, "w") as out:
+            out.write(open(part.files[0]).read().upper())
+        return Part(part.name, [FlyteFile(name)])
+
+    model_time = datetime(2024, 1, 1, tzinfo=timezone.utc)
+    first, second = raised(crate.first, "first"), raised(crate.mixed[0], "second")
+    model = Model(
+        weights=second.files[0],
+        shards=[],
+        colour=Colour.RED,
+        since=model_time,
+        limit=timedelta(0),
+    )
+    return Crate(first, [second, crate.mixed[1].upper()]), Outer(inner=model), None
+
+
+@task
+def crate_of(part: Part) -> Crate:
+    return Crate(part, [part, "label"])
