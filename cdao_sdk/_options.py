@@ -137,6 +137,7 @@ class TrainingOptions(HostOptions, total=False):
     max_pending_seconds: int
     retry_attempts: int
     output_compression: Literal["GZIP", "NONE"]
+    model_archive: bool
     distribution: Literal["torchrun", "mpi", "smddp"]
     processes_per_host: int
     instance_groups: Sequence[InstanceGroup]

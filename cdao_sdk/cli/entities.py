@@ -38,8 +38,8 @@ class Entity(Protocol):
 def load_module(target: str) -> ModuleType:
     """Import a file or a module of a package.
 
-    A file's folder goes first on ``sys.path`` and the file is imported under its stem, as
-    ``pyflyte`` does; so jobs find it under the same name.
+    The first folder above a file that is no package goes first on ``sys.path``, and the file is
+    imported under its name from there, as ``pyflyte`` does; so jobs find it under the same name.
 
     Args:
         target: ``flow.py``, ``path/to/flow.py`` or ``package.module``.
@@ -52,9 +52,10 @@ def load_module(target: str) -> ModuleType:
         if not path.is_file():
             msg = f"{target!r}: there is no such file."
             raise PlanError(msg)
-        _check_name(path)
-        sys.path.insert(0, str(path.parent))
-        return _import(path.stem, target)
+        name, root, topmost = _package_of(path)
+        _check_name(topmost, root)
+        sys.path.insert(0, str(root))
+        return _import(name, target)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -68,18 +69,29 @@ def load_module(target: str) -> ModuleType:
     return _import(target, target)
 
 
-def _check_name(path: Path) -> None:
-    """Refuse a file that would hide a module, or be hidden by one."""
+def _package_of(path: Path) -> tuple[str, Path, Path]:
+    """A file's module name, the folder that it counts from, and the file of its first part."""
     if "." in path.stem:
         msg = f"{path.name!r}: a module's name has no dot in it; rename the file."
         raise PlanError(msg)
-    loaded = sys.modules.get(path.stem)
-    spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(path.stem)
+    parts = [] if path.stem == "__init__" else [path.stem]
+    root, topmost = path.parent, path
+    while (root / "__init__.py").is_file():
+        parts.insert(0, root.name)
+        root, topmost = root.parent, root / "__init__.py"
+    return ".".join(parts) or path.stem, root, topmost
+
+
+def _check_name(path: Path, root: Path) -> None:
+    """Refuse a module or package that would hide another, or be hidden by one."""
+    name = path.relative_to(root).parts[0].removesuffix(".py")
+    loaded = sys.modules.get(name)
+    spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(name)
     origin = spec.origin if spec is not None else None
     if (loaded is not None or origin) and (origin is None or Path(origin).resolve() != path):
         msg = (
-            f"{path.name!r} has the name of another module ({origin or 'built in'}), so that one"
-            " would hide the other; rename the file."
+            f"{str(path.relative_to(root))!r} has the name of another module"
+            f" ({origin or 'built in'}), so that one would hide the other; rename the file."
         )
         raise PlanError(msg)
 

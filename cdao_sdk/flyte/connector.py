@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -44,6 +45,7 @@ from cdao_sdk.flyte.submission import Attempt, Place, model_uri, prepare
 from cdao_sdk.kinds.job import ApiCall, ModelSource, Phase
 from cdao_sdk.kinds.observation import plain_reason
 from cdao_sdk.kinds.registry import kind as find_kind
+from cdao_sdk.kinds.training import served_model
 from cdao_sdk.kinds.transform import SCRIPT_MODEL_ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ __all__ = ["SageMakerConnector", "register_connectors"]
 logger = logging.getLogger(__name__)
 
 _LOG_TAIL_LINES = 20
+_MODEL_OF_A_JOB = re.compile(
+    r"s3://.+/([^/]+)/output/(?:(?:data/cdao/)?model\.tar\.gz$|model(?:/|$))"
+)
 
 # Job phase → Flyte's.
 _FLYTE_PHASE = {
@@ -261,7 +266,7 @@ class SageMakerConnector(AsyncConnectorBase):
         channels = cast("list[dict[str, str]]", description.get("InputDataConfig", []))
         is_script = any(channel.get("ChannelName") == "cdao" for channel in channels)
         return ModelSource(
-            uri,
+            served_model(description, uri),
             image_uri=inference_image(algorithm.get("TrainingImage", "")),
             environment=SCRIPT_MODEL_ENVIRONMENT if is_script else {},
         )
@@ -405,10 +410,9 @@ def _runner() -> tuple[bytes, str]:
 
 
 def _training_job_of(uri: str) -> str | None:
-    """The job's name in ``s3://…/<job>/output/model.tar.gz`` (or ``…/output/model/``)."""
-    parts = uri.rstrip("/").split("/")
-    ends_well = len(parts) > 4 and parts[-2] == "output" and parts[-1] in ("model.tar.gz", "model")
-    return parts[-3] if ends_well else None
+    """The job's name in ``s3://…/<job>/output/model.tar.gz`` or ``…/<job>/output/model/…``."""
+    found = _MODEL_OF_A_JOB.match(uri)
+    return found[1] if found else None
 
 
 def _attempt(

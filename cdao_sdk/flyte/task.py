@@ -40,6 +40,7 @@ from cdao_sdk.kinds.body import runs_body
 from cdao_sdk.kinds.parameters import Channel, Parameter
 from cdao_sdk.kinds.registry import kind as find_kind
 from cdao_sdk.kinds.syntax import too_new_for
+from cdao_sdk.kinds.training_spec import TrainingSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -167,13 +168,17 @@ class SageMakerTask(PythonFunctionTask):
         return [f"the image has Python {python}, which cannot import {module}: {found}"]
 
     def _with_plain_files(self, spec: JobSpec) -> JobSpec:
-        """A training job's outputs are one archive; a file returned in it could not be named."""
+        """A training job's outputs are one archive; a file returned in it could not be named.
+
+        A batch transform takes a model that is one archive only, so that is uploaded, too.
+        """
         variables = self.interface.outputs.values()
         holds_files = any(holds(variable.type, _FILES) for variable in variables)
         if flytekit_runtime.uses_flytekit(spec):
             return spec  # flytekit uploads files by itself
-        if spec.component == "training" and self._runs_body and holds_files:
-            return spec.model_copy(update={"output_compression": "NONE"})
+        if isinstance(spec, TrainingSpec) and self._runs_body and holds_files:
+            archive = spec.output_compression != "NONE" or spec.model_archive
+            return spec.model_copy(update={"output_compression": "NONE", "model_archive": archive})
         return spec
 
     @property

@@ -107,7 +107,7 @@ OWNERS: Mapping[str, Mapping[str, Owner]] = {
         "InputDataConfig[].ShuffleConfig.Seed": _channel("`Channel(shuffle_seed=…)`"),
         "OutputDataConfig.KmsKeyId": _OUTPUT_KEY,
         "OutputDataConfig.S3OutputPath": _option("output_path", note="else the settings' bucket"),
-        "OutputDataConfig.CompressionType": _option("output_compression"),
+        "OutputDataConfig.CompressionType": _option("output_compression", "model_archive"),
         "ResourceConfig.InstanceType": _option("instance_type"),
         "ResourceConfig.InstanceCount": _option("instance_count"),
         "ResourceConfig.VolumeSizeInGB": _option("volume_size_gb"),
@@ -190,7 +190,8 @@ OWNERS: Mapping[str, Mapping[str, Owner]] = {
             "repository_credentials_provider"
         ),
         "PrimaryContainer.ModelDataUrl": _ours("the parameter that holds the model"),
-        "PrimaryContainer.ModelDataSource": _ours("the parameter that holds the model"),
+        "PrimaryContainer.ModelDataSource": _never("a batch transform takes archives only"),
+        "Containers[].ModelDataSource": _never("a batch transform takes archives only"),
         "PrimaryContainer.Environment": _option(
             "model_environment", note="and parameters of the task"
         ),

@@ -157,7 +157,7 @@ class ModelSource:
     """The model that a transform serves.
 
     Attributes:
-        artifact_uri: ``model.tar.gz``, or a prefix with the uncompressed model.
+        artifact_uri: ``model.tar.gz``.
         image_uri: Image that serves it; ``None`` leaves it to the transform's own options.
         environment: What that image must be told.
     """

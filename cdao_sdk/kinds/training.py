@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 XGBOOST_ROUNDS = 100
 """Rounds of built-in XGBoost, which demands ``num_round`` and has no default of its own."""
 
+MODEL_ARCHIVE = "CDAO_MODEL_ARCHIVE"
+"""Variable of a job whose runner also uploads the model as one archive; a Describe tells of it."""
 _RUNNER = "/opt/ml/input/data/cdao/runner.py"
 
 # SageMaker's entry point sets these in AWS's images; a ContainerEntrypoint steps over it.
@@ -177,9 +179,29 @@ def _hyperparameters(spec: TrainingSpec, context: JobContext) -> dict[str, str]:
 
 
 def _environment(spec: TrainingSpec, context: JobContext) -> dict[str, str]:
-    merged = merged_environment(spec.environment, context.environment, spec.environment_limits)
+    ours = dict(context.environment)
+    if spec.model_archive and context.runtime is not None:
+        ours[MODEL_ARCHIVE] = "1"
+    merged = merged_environment(spec.environment, ours, spec.environment_limits)
     several_hosts = context.runtime is not None and spec.host_count > 1
     return {**_HOST_NETWORK, **merged} if several_hosts and spec.framework else merged
+
+
+def served_model(description: Mapping[str, object], uri: str) -> str:
+    """The model of a training job as a batch transform takes it.
+
+    Args:
+        description: The job's Describe answer, or its request.
+        uri: ``s3://`` URI of the model, or of something in it.
+
+    Returns:
+        The archive that the runner made, where there is one; else the URI as it is.
+    """
+    if MODEL_ARCHIVE not in read.section(description, "Environment"):
+        return uri
+    prefix = read.text(read.section(description, "OutputDataConfig"), "S3OutputPath").rstrip("/")
+    name = read.text(description, "TrainingJobName")
+    return f"{prefix}/{name}/output/data/cdao/model.tar.gz"
 
 
 # What SageMaker says while a training job is in progress; API reference of SecondaryStatus.

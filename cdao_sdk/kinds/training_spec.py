@@ -95,6 +95,13 @@ class TrainingSpec(HostSpec, RegistrySpec):
     output_compression: Annotated[
         Compression, Field(description="'GZIP', or 'NONE' for large models.")
     ] = "GZIP"
+    model_archive: Annotated[
+        Boolean,
+        Field(
+            description="With output_compression='NONE': also upload the model as one archive, "
+            "which a batch transform needs. So it is where a task returns files."
+        ),
+    ] = False
     distribution: Annotated[
         Literal["torchrun", "mpi", "smddp"] | None,
         Field(description="What starts the function's processes on every host."),
@@ -182,6 +189,12 @@ class TrainingSpec(HostSpec, RegistrySpec):
                 "(or another), or container_image"
             )
             yield Problem(("algorithm", "framework", "container_image"), text)
+        if self.model_archive and self.output_compression == "GZIP":
+            text = "model_archive=True without output_compression='NONE': the model is one archive"
+            yield Problem(("model_archive", "output_compression"), text)
+        if self.model_archive and self.algorithm:
+            text = "model_archive=True: a built-in algorithm uploads its model itself; leave it out"
+            yield Problem(("model_archive", "algorithm"), text)
         yield from self._spot_problems()
         yield from self._metric_problems()
         yield from self._group_problems()

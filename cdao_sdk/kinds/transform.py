@@ -107,14 +107,19 @@ def _model_environment(
 
 
 def _model_data(uri: str) -> dict[str, object]:
+    """Where the model is.
+
+    Raises:
+        PlanError: It is no archive: "You cannot use ModelDataSource in conjunction with SageMaker
+            batch transform" (API reference of ContainerDefinition).
+    """
     if uri.endswith(".tar.gz"):
         return {"ModelDataUrl": uri}
-    source = {
-        "S3Uri": uri.rstrip("/") + "/",
-        "S3DataType": "S3Prefix",
-        "CompressionType": "None",
-    }
-    return {"ModelDataSource": {"S3DataSource": source}}
+    msg = (
+        f"model {uri!r} is no .tar.gz archive, and SageMaker's batch transform takes nothing else: "
+        "train it without output_compression='NONE', or with model_archive=True"
+    )
+    raise PlanError(msg)
 
 
 def _accept(context: JobContext, input_type: str) -> str | None:

@@ -36,6 +36,23 @@ class Model:
         """The model's ARN."""
         return model_arn(self.region, self.name)
 
+    def check_batch(self) -> None:
+        """Refuse what a batch transform cannot serve.
+
+        Source: AWS's answer as quoted in aws/sagemaker-python-sdk, issues 4777 and 5160.
+
+        Raises:
+            ValidationFailed: a container's model is no archive.
+        """
+        request = self.request
+        containers: list[Any] = [request.get("PrimaryContainer"), *request.get("Containers", ())]
+        if any("ModelDataSource" in container for container in containers if container):
+            msg = (
+                "SageMaker Batch currently doesn't support Model entity with container definitions"
+                f' which use ModelDataSource: "{self.arn}".'
+            )
+            raise ValidationFailed(msg)
+
 
 def model_arn(region: str, name: str) -> str:
     """The ARN of a model."""

@@ -128,6 +128,8 @@ class SageMaker:
 
     def _create_job(self, kind: JobKind, request: Request, region: str, own: Rule | None) -> Answer:
         model = self._models.get(request["ModelName"], region) if "ModelName" in request else None
+        if model is not None:
+            model.check_batch()
         check_inputs(kind, request, self._objects, region)
         describe = created(
             kind,

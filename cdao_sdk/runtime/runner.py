@@ -2063,6 +2063,8 @@ def publish(spec, job, result, hint):
     }
     if job.model_dir and os.listdir(job.model_dir):
         pack_model(spec, job.model_dir)
+        if "CDAO_MODEL_ARCHIVE" in os.environ:
+            archive_model(job.model_dir, os.path.join(job.output_dir, "cdao"))
     document = {
         "version": SPEC_VERSION,
         "job": job.name,
@@ -3016,6 +3018,16 @@ def pack_model(spec, model_dir):
     copy_file(HERE, os.path.join(code, "cdao_runner.py"))
     with open(script, "w", encoding="utf-8") as file:
         file.write(INFERENCE.format(handlers=handlers, functions=functions))
+
+
+def archive_model(model_dir, folder):
+    """The model as SageMaker itself would pack it, beside the one that it uploads unpacked."""
+    import tarfile
+
+    os.makedirs(folder, exist_ok=True)
+    with tarfile.open(os.path.join(folder, "model.tar.gz"), "w:gz", compresslevel=1) as archive:
+        for name in sorted(os.listdir(model_dir)):
+            archive.add(os.path.join(model_dir, name), name)
 
 
 def copy_code(source, target):

@@ -42,6 +42,17 @@ def test_a_file_is_imported_under_its_stem_with_its_neighbours(tmp_path: Path, n
     assert sys.modules[name] is module
 
 
+def test_a_file_of_a_package_is_imported_from_above_the_package(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name / "steps"
+    folder.mkdir(parents=True)
+    for package in (folder, folder.parent):
+        write(package, "__init__", "")
+    write(folder.parent, "shared", "answer = 42")
+    text = f"from {name}.shared import answer\nfrom ..shared import answer as same"
+    module = load_module(write(folder, "flow", text))
+    assert (module.__name__, module.answer, module.same) == (f"{name}.steps.flow", 42, 42)
+
+
 def test_a_module_is_found_from_the_working_directory(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,8 +84,8 @@ def test_a_model_and_its_image_follow_from_the_training_job() -> None:
     _, fit, predict = cdao_sdk.plan(flows.pipeline, inputs={"data": DATA}).jobs
     model = predict.requests[0].parameters["PrimaryContainer"]
     assert isinstance(model, dict)
-    uri = model["ModelDataSource"]["S3DataSource"]["S3Uri"]
-    assert uri == f"{fit.outputs[0]}/{fit.job_name}/output/model/"
+    job = f"{fit.outputs[0]}/{fit.job_name}"
+    assert model["ModelDataUrl"] == f"{job}/output/data/cdao/model.tar.gz"
     assert (predict.image.name, predict.image.python) == ("scikit-learn", "3.12")
 
 

@@ -80,6 +80,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "max_pending_seconds": positive,
     "retry_attempts": st.integers(-1, 40),
     "output_compression": st.sampled_from(["none", "GZIP", "zip"]),
+    "model_archive": st.sampled_from([True, False, "yes"]),
     "max_payload_mb": st.integers(-1, 110),
     "max_concurrent_transforms": st.integers(-1, 110),
     "strategy": st.sampled_from(["SingleRecord", "MultiRecord", "Many"]),

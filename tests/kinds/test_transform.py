@@ -47,12 +47,10 @@ def test_model_goes_with_the_job(faults: Faults) -> None:
     assert (calls[0].operation, calls[0].parameters) == ("DeleteModel", {"ModelName": "job-1"})
 
 
-def test_uncompressed_model_is_a_prefix(transform_context: Context, faults: Faults) -> None:
+def test_a_model_that_is_no_archive_is_refused(transform_context: Context) -> None:
     run = transform_context(model=ModelSource("s3://bucket/model", "image:1"))
-    calls = KIND.requests(build_spec("transform", {}), run)
-    assert faults(calls) == []
-    container: Any = calls[0].parameters["PrimaryContainer"]
-    assert container["ModelDataSource"]["S3DataSource"]["S3Uri"] == "s3://bucket/model/"
+    with pytest.raises(PlanError, match=r"'s3://bucket/model' is no \.tar\.gz archive"):
+        KIND.requests(build_spec("transform", {}), run)
 
 
 def test_csv_goes_out_of_our_handlers_when_csv_goes_in(transform_context: Context) -> None:

@@ -275,3 +275,21 @@ def test_the_region_of_the_request_is_the_arn_s(
     european = client("sagemaker", server.url, region="eu-central-1")
     arn = european.create_training_job(**training("job"))["TrainingJobArn"]
     assert arn == "arn:aws:sagemaker:eu-central-1:123456789012:training-job/job"
+
+
+def test_a_transform_takes_no_model_but_an_archive(sagemaker: Any) -> None:
+    place = {"S3Uri": "s3://b/model/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    model = {"Image": "local", "ModelDataSource": {"S3DataSource": place}}
+    role = "arn:aws:iam::123456789012:role/r"
+    sagemaker.create_model(ModelName="open", ExecutionRoleArn=role, PrimaryContainer=model)
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in/"}}
+    refusal = _refusal(
+        sagemaker.create_transform_job,
+        TransformJobName="of-open",
+        ModelName="open",
+        TransformInput={"DataSource": source},
+        TransformOutput={"S3OutputPath": "s3://b/out"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    )
+    assert refusal[0] == "ValidationException"
+    assert "which use ModelDataSource" in refusal[1]

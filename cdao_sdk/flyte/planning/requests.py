@@ -68,10 +68,7 @@ def _channels(request: Mapping[str, object]) -> Iterator[PlannedChannel]:
     transformed = _text(request, "TransformInput.DataSource.S3DataSource.S3Uri")
     if transformed:
         yield _channel("input", transformed, "File")
-    container = "PrimaryContainer"
-    model = _text(request, f"{container}.ModelDataUrl") or _text(
-        request, f"{container}.ModelDataSource.S3DataSource.S3Uri"
-    )
+    model = _text(request, "PrimaryContainer.ModelDataUrl")
     if model:
         yield _channel("model", model, "File")
 
