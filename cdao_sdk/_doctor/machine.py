@@ -98,24 +98,30 @@ def _version(name: str) -> str | None:
         return None
 
 
-async def flytekit() -> Finding:
-    """Whether flytekit loads: a protobuf that is too old or too new keeps it from that."""
-    code = "import flytekit, flyteidl.core.tasks_pb2"
+async def _child(code: str) -> tuple[int | None, str, str]:
+    """Run Python code in a process of its own: its exit code and what it wrote."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         code,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        _, stderr = await process.communicate()
+        written = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
-    if process.returncode == 0:
+    stdout, stderr = (text.decode(errors="replace").strip() for text in written)
+    return process.returncode, stdout, stderr
+
+
+async def flytekit() -> Finding:
+    """Whether flytekit loads: a protobuf that is too old or too new keeps it from that."""
+    code, _, error = await _child("import flytekit, flyteidl.core.tasks_pb2")
+    if code == 0:
         return found("flytekit", "it loads, with this protobuf")
-    last = (stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+    last = (error.splitlines() or ["no message"])[-1]
     mend = "make a fresh virtual environment, and install cdao-sdk there first"
     return failed("flytekit", f"it does not load: {last}", mend)
 
@@ -188,21 +194,8 @@ def _write(folder: Path) -> None:
 async def namespaces() -> Finding:
     """Whether jobs here see their own ``/opt/ml``."""
     # In a process of its own: what is tried cannot be taken back.
-    code = "from cdao_sdk.local.sandbox import enter; print(enter() or '')"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        code,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        stdout, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    reason = stdout.decode(errors="replace").strip()
-    if process.returncode == 0 and not reason:
+    code, reason, _ = await _child("from cdao_sdk.local.sandbox import enter; print(enter() or '')")
+    if code == 0 and not reason:
         return found("/opt/ml", "each job has its own")
     text = f"jobs cannot have their own: {reason or 'the attempt died'}"
     mend = "use the paths of current_job(), or SageMaker's SM_* variables, instead of /opt/ml"

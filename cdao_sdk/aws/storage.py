@@ -102,12 +102,9 @@ async def read_object(clients: AwsClients, uri: str, limit_bytes: int) -> bytes 
     Raises:
         JobFailed: It is larger.
     """
-    bucket, key = split_s3_uri(uri)
-    try:
-        answer = await call(clients, "s3", "GetObject", {"Bucket": bucket, "Key": key})
-    except NotFound:
+    body = await _download(clients, uri)
+    if body is None:
         return None
-    body = _Download(clients, uri, cast("_Body", answer["Body"]))
     try:
         content = await body.read(limit_bytes + 1)
     finally:
@@ -148,12 +145,9 @@ async def read_result(clients: AwsClients, uri: str) -> dict[str, object] | None
     Raises:
         JobFailed: What is there cannot be read as a result.
     """
-    bucket, key = split_s3_uri(uri)
-    try:
-        answer = await call(clients, "s3", "GetObject", {"Bucket": bucket, "Key": key})
-    except NotFound:
+    body = await _download(clients, uri)
+    if body is None:
         return None
-    body = _Download(clients, uri, cast("_Body", answer["Body"]))
     try:
         if uri.endswith(".tar.gz"):
             loop = asyncio.get_running_loop()
@@ -163,6 +157,15 @@ async def read_result(clients: AwsClients, uri: str) -> dict[str, object] | None
     finally:
         body.close()
     return None if content is None else _parse(uri, content)
+
+
+async def _download(clients: AwsClients, uri: str) -> _Download | None:
+    bucket, key = split_s3_uri(uri)
+    try:
+        answer = await call(clients, "s3", "GetObject", {"Bucket": bucket, "Key": key})
+    except NotFound:
+        return None
+    return _Download(clients, uri, cast("_Body", answer["Body"]))
 
 
 class _Download:

@@ -207,10 +207,6 @@ def _uri(role: ParameterRole, literal: Literal) -> str:
     return value
 
 
-def _source(role: ParameterRole, uri: str) -> DataSource:
-    return role.source(uri)
-
-
 # --- the job is an algorithm or a service ---------------------------------------------------
 
 
@@ -223,7 +219,7 @@ def _without_body(
     for role in payload.roles:
         literal = inputs[role.name]
         if role.role in ("channel", "input"):
-            channels[role.channel or role.name] = _source(role, _uri(role, literal))
+            channels[role.channel or role.name] = role.source(_uri(role, literal))
         elif role.role == "hyperparameter":
             hyperparameters[role.name] = hyperparameter_text(
                 cast("JsonValue", plain_value(role.name, literal))
@@ -322,6 +318,6 @@ def _encode(
     if scalar is not None and scalar.primitive is not None:
         # A string that was declared a channel: the body gets the channel's folder.
         uri = _uri(role, literal)
-        encoder.channels[channel] = _source(role, uri)
+        encoder.channels[channel] = role.source(uri)
         return {"directory": f"{encoder.input_root}/{channel}", "uri": uri}
-    return encoder.encode(channel, literal, _source(role, ""), kind)
+    return encoder.encode(channel, literal, role.source(""), kind)

@@ -2409,6 +2409,18 @@ def write_failure(text, keep_first):
 # --------------------------------------------------------------------------------------- signals
 
 
+def forking(fork, in_child):
+    """`os.fork`, with something to do in the child."""
+
+    def forked():
+        pid = fork()
+        if pid == 0:
+            in_child()
+        return pid
+
+    return forked
+
+
 def handle_stop():
     """SIGTERM raises StopRequest, also as process 1, where the kernel has no default for it."""
     import signal
@@ -2427,7 +2439,7 @@ def handle_stop():
         if not STATE["polls"]:
             raise StopRequest
 
-    def forget(_=None):
+    def forget():
         # A handler of Python's is deaf while a worker is about to wait in native code: a pool that
         # ends its workers by SIGTERM would now and then wait for one for ever.
         if signal.getsignal(signal.SIGTERM) is stop:
@@ -2438,9 +2450,7 @@ def handle_stop():
     if at_fork is not None:
         at_fork(after_in_child=forget)
     else:  # Python 3.6
-        import multiprocessing.util
-
-        multiprocessing.util.register_after_fork(stop, forget)
+        os.fork = forking(os.fork, forget)
 
 
 # ----------------------------------------------------------------------------- several processes
@@ -2732,7 +2742,7 @@ def run_mpi(kind, job, count, where):
     if len(job.hosts) == 1:
         return run_launcher(kind, mpi_command(kind, job, count, where), environment)
     over = threading.Event()
-    listen(job, where, lambda request: obey(request, environment, over))
+    listen(job, where, lambda request: obey(request, environment), over)
     if job.is_lead:
         code = 1
         try:
@@ -2754,7 +2764,7 @@ def run_mpi(kind, job, count, where):
     return 1 if os.path.exists(FAILED) else 0
 
 
-def obey(request, environment, over):
+def obey(request, environment):
     """Do what the lead host asks for."""
     import subprocess
 
@@ -2766,7 +2776,6 @@ def obey(request, environment, over):
             start_new_session=True,
         )
         return process.wait()
-    over.set()
     try:
         with open(FAILED, encoding="utf-8") as file:
             code = json.load(file)["code"]
@@ -2790,8 +2799,8 @@ def signature(where, nonce, text):
         return hmac.new(file.read(), signed.encode("utf-8"), "sha256").hexdigest()
 
 
-def listen(job, where, answer):
-    """Take requests from now on, each in a thread."""
+def listen(job, where, answer, over):
+    """Take requests from now on, each in a thread; the last one says that all is over."""
     import hmac
     import socket
     import threading
@@ -2805,7 +2814,13 @@ def listen(job, where, answer):
             signed, _, text = stream.readline(REQUEST_CHARACTERS).rstrip("\n").partition(" ")
             if hmac.compare_digest(signed.encode(), signature(where, nonce, text).encode()):
                 connection.settimeout(None)
-                stream.write(json.dumps(answer(json.loads(text))) + "\n")
+                request = json.loads(text)
+                try:
+                    stream.write(json.dumps(answer(request)) + "\n")
+                    stream.flush()
+                finally:  # not before: with that this process ends
+                    if "end" in request:
+                        over.set()
             else:
                 note("a request from elsewhere was turned away")
 

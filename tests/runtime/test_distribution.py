@@ -312,7 +312,7 @@ def test_a_request_that_is_not_signed_is_turned_away(library_container: Containe
         def step() -> list:
             where = os.environ["CDAO_SPEC"]
             job, asked = again.Job(again.read_spec(where)), []
-            again.listen(job, where, lambda request: asked.append(request) or "done")
+            again.listen(job, where, lambda request: asked.append(request) or "done", None)
             answers = [again.ask(job, where, "algo-1", {"command": "good"})]
             again.signature = lambda *_: "0" * 64
             with socket.create_connection(again.agent_place(job, "algo-1")) as connection:
@@ -328,6 +328,24 @@ def test_a_request_that_is_not_signed_is_turned_away(library_container: Containe
     assert library_container.run(code).value == [["done", ""], [{"command": "good"}]]
 
 
+def test_all_is_over_only_once_the_lead_has_its_answer(library_container: Container) -> None:
+    code = """
+        import importlib.util, os, threading
+        path = "/opt/ml/input/data/cdao/runner.py".replace("/opt/ml", os.environ["CDAO_OPT_ML"])
+        spec = importlib.util.spec_from_file_location("again", path)
+        again = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(again)
+        def step() -> list:
+            where, over = os.environ["CDAO_SPEC"], threading.Event()
+            job = again.Job(again.read_spec(where))
+            again.listen(job, where, lambda request: over.wait(0.2), over)
+            return [again.ask(job, where, "algo-1", {"end": 1}), over.wait(5)]
+    """
+    library_container.env["CDAO_HOSTS"] = json.dumps({"algo-1": "127.0.0.1"})
+    library_container.env["MASTER_PORT"] = str(28000 + os.getpid() % 4000)
+    assert library_container.run(code).value == [False, True]
+
+
 def test_noise_on_the_agent_s_port_does_not_keep_it_from_its_work(
     library_container: Container,
 ) -> None:
@@ -341,7 +359,7 @@ def test_noise_on_the_agent_s_port_does_not_keep_it_from_its_work(
         def step() -> list:
             where = os.environ["CDAO_SPEC"]
             job = again.Job(again.read_spec(where))
-            again.listen(job, where, lambda request: request["command"])
+            again.listen(job, where, lambda request: request["command"], None)
             place = again.agent_place(job, "algo-1")
             closed = []
             for noise in (b"\\xff\\xfe\\n", b"x" * 100_000, b""):
