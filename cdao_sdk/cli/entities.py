@@ -7,6 +7,7 @@ import importlib.util
 import json
 import sys
 import traceback
+import types
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -189,16 +190,25 @@ def merge_inputs(
     Raises:
         PlanError: A pair without ``=``.
     """
-    types = entity.python_interface.inputs
+    hints = entity.python_interface.inputs
     merged = dict(document)
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             msg = f"--input {pair!r}: write name=value."
             raise PlanError(msg)
-        takes_text = str in (types.get(name), *typing.get_args(types.get(name)))
-        merged[name] = text if takes_text else _value(text)
+        merged[name] = text if _takes_text(hints.get(name)) else _value(text)
     return merged
+
+
+def _takes_text(hint: object) -> bool:
+    """Whether a type is a string, or a union with one: what is typed may be meant as it stands."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        return _takes_text(typing.get_args(hint)[0])
+    if origin in (typing.Union, types.UnionType):
+        return any(map(_takes_text, typing.get_args(hint)))
+    return hint is str
 
 
 def _value(text: str) -> object:

@@ -118,6 +118,30 @@ def test_inputs_are_json_a_file_or_pairs(flow: str, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        ("Dict[str, float]", {"a": 1}),
+        ("Optional[Dict[str, Any]]", {"a": 1}),
+        ("str", '{"a": 1}'),
+        ("Optional[str]", '{"a": 1}'),
+        ("dict", {"a": 1}),
+    ],
+)
+def test_only_an_input_that_takes_strings_gets_json_as_text(
+    tmp_path: Path, name: str, hint: str, expected: object
+) -> None:
+    text = f"""
+from typing import *
+import cdao_sdk
+@cdao_sdk.sagemaker_processing_task(framework="sklearn", runtime="script")
+def step(given: {hint}) -> str:
+    return str(given)
+"""
+    entity = find_entity(load_module(write(tmp_path, name, text)), "step")
+    assert merge_inputs({}, ['given={"a": 1}'], entity) == {"given": expected}
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", "3", "@missing.json", "@."])
 def test_inputs_that_are_no_json_object_are_refused(text: str) -> None:
     with pytest.raises(PlanError, match=r"--inputs|JSON"):
