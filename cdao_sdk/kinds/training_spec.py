@@ -189,12 +189,7 @@ class TrainingSpec(HostSpec, RegistrySpec):
                 "(or another), or container_image"
             )
             yield Problem(("algorithm", "framework", "container_image"), text)
-        if self.model_archive and self.output_compression == "GZIP":
-            text = "model_archive=True without output_compression='NONE': the model is one archive"
-            yield Problem(("model_archive", "output_compression"), text)
-        if self.model_archive and self.algorithm:
-            text = "model_archive=True: a built-in algorithm uploads its model itself; leave it out"
-            yield Problem(("model_archive", "algorithm"), text)
+        yield from self._archive_problems()
         yield from self._spot_problems()
         yield from self._metric_problems()
         yield from self._group_problems()
@@ -202,6 +197,22 @@ class TrainingSpec(HostSpec, RegistrySpec):
         yield from self._debugger_problems()
         for text in hyperparameter_problems(self.hyperparameters):
             yield Problem(("hyperparameters",), text)
+
+    def _archive_problems(self) -> Iterator[Problem]:
+        if not self.model_archive:
+            return
+        if self.output_compression == "GZIP":
+            text = "model_archive=True without output_compression='NONE': the model is one archive"
+            yield Problem(("model_archive", "output_compression"), text)
+        if self.algorithm:
+            text = "model_archive=True: a built-in algorithm uploads its model itself; leave it out"
+            yield Problem(("model_archive", "algorithm"), text)
+        if self.runtime == "flytekit":
+            text = (
+                "model_archive=True: flytekit, which runs the function, packs no model; write the "
+                "archive in the function, or leave runtime out"
+            )
+            yield Problem(("model_archive", "runtime"), text)
 
     @property
     def _restarts_from_nothing(self) -> bool:

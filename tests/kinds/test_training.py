@@ -319,3 +319,22 @@ class TestObservation:
         assert KIND.result_uri({**job, "OutputDataConfig": plain}) == (
             "s3://b/out/job/output/data/outputs.json"
         )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"framework": "pytorch"}, "without output_compression='NONE'"),
+        ({"algorithm": "kmeans", "output_compression": "NONE"}, "uploads its model itself"),
+        (
+            {"container_image": "own:1", "runtime": "flytekit", "output_compression": "NONE"},
+            "packs no model",
+        ),
+    ],
+)
+def test_an_archive_of_the_model_that_nobody_would_make(
+    options: dict[str, object], words: str
+) -> None:
+    with pytest.raises(SpecError) as refused:
+        build_spec("training", {**options, "model_archive": True})
+    assert words in str(refused.value)
