@@ -174,4 +174,6 @@ def _literal_type(hint: Any) -> LiteralType | None:
 
 
 def _name(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    # On Python 3.10 list[int] is an instance of type.
+    is_class = isinstance(hint, type) and not typing.get_args(hint)
+    return hint.__name__ if is_class else str(hint).replace("typing.", "")

@@ -134,7 +134,7 @@ def test_data_frames_and_arrays() -> None:
     back = returned(
         jobs.tables, whole=frame, narrow=frame, array=np.arange(3.0), frames=[numbers, numbers]
     )
-    pd.testing.assert_frame_equal(back["o0"], frame)
+    pd.testing.assert_frame_equal(back["o0"].fillna("-"), frame.fillna("-"))  # None may be NaN
     assert back["o1"].open(pd.DataFrame).all().to_dict("list") == {"a": [2, 3]}
     assert back["o2"].tolist() == [0.0, 2.0, 4.0]
     assert [f["a"].tolist() for f in back["o3"]] == [[2.5], [2.5]]
