@@ -85,7 +85,8 @@ class FlyteOptions(TypedDict, total=False):
 class JobOptions(FlyteOptions, total=False):
     """Options of every kind of job."""
 
-    instance_type: str
+    instance_type: str | Sequence[str]
+    fallback_instance_types: Sequence[str]
     instance_count: int
     framework: str
     framework_version: str

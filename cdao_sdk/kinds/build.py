@@ -12,7 +12,7 @@ from cdao_sdk.kinds.option_groups import option_parts
 from cdao_sdk.kinds.registry import KINDS, kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -70,7 +70,8 @@ def build_spec(kind_name: str, options: Mapping[str, object]) -> JobSpec:
         # The rest is checked too, so that one error names everything.
         rest = {name: value for name, value in given.items() if name not in invalid}
         spec = job_kind.spec.model_validate(rest)
-    problems += [p.text for p in spec.problems() if invalid.isdisjoint(p.fields)]
+    for choice in (spec, *spec.choices[1:]):
+        problems += [p.text for p in choice.problems() if invalid.isdisjoint(p.fields)]
     if problems:
         raise SpecError(_headline(job_kind, problems), problems=list(dict.fromkeys(problems)))
     return spec.completed()
@@ -107,7 +108,7 @@ def _known_options(
 ) -> tuple[dict[str, object], list[str]]:
     given: dict[str, object] = {}
     problems: list[str] = []
-    for written, value in options.items():
+    for written, value in _listed_types(options):
         name = _ALIASES.get(written, written)
         if value is None:
             continue
@@ -118,6 +119,18 @@ def _known_options(
         else:
             given[name] = value
     return given, problems
+
+
+def _listed_types(options: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The options, a list of instance types taken apart into the first one and the others."""
+    for name, value in options.items():
+        if name == "instance_type" and isinstance(value, (list, tuple)) and value:
+            first, *others = cast("Sequence[object]", value)
+            yield name, first
+            if others:
+                yield "fallback_instance_types", others
+        else:
+            yield name, value
 
 
 def _unknown_option(job_kind: JobKind[JobSpec], name: str) -> str:

@@ -62,6 +62,14 @@ class JobSpec(BaseModel):
     """Options of other kinds which this one cannot have, each with the reason."""
 
     instance_type: Annotated[str, Field(description="Such as 'ml.m5.xlarge'.")] = "ml.m5.large"
+    fallback_instance_types: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Tried in this order where there is no capacity for instance_type; "
+            "or give instance_type a list.",
+            max_length=9,
+        ),
+    ] = ()
     instance_count: Annotated[Count, Field(description="Number of instances.")] = 1
     framework: Annotated[
         Framework | None,
@@ -139,6 +147,14 @@ class JobSpec(BaseModel):
     def image_instance_type(self) -> str:
         """Instance type that the image must be built for."""
         return self.instance_type
+
+    @property
+    def choices(self) -> tuple[Self, ...]:
+        """This spec on each instance type that it names, in the order in which they are tried."""
+        return tuple(
+            self.model_copy(update={"instance_type": name, "fallback_instance_types": ()})
+            for name in (self.instance_type, *self.fallback_instance_types)
+        )
 
     @property
     def volume_key(self) -> str | None:

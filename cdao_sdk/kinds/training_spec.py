@@ -281,7 +281,7 @@ class TrainingSpec(HostSpec, RegistrySpec):
         names = [group.name for group in groups]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield Problem(fields, f"instance_groups: the name {name!r} is used more than once")
-        for option in ("instance_type", "instance_count"):
+        for option in ("instance_type", "fallback_instance_types", "instance_count"):
             if option in self.model_fields_set:
                 text = f"{option} and instance_groups exclude each other: groups have their own"
                 yield Problem((*fields, option), text)

@@ -303,3 +303,27 @@ def test_spec_of_an_older_template_is_read(
     kind: str, options: dict[str, object], registered: dict[str, object]
 ) -> None:
     assert load_spec(kind, registered) == build_spec(kind, options)
+
+
+def test_list_of_instance_types_is_a_type_and_its_fallbacks() -> None:
+    types = ["ml.p3.2xlarge", "ml.g5.xlarge", "ml.m5.xlarge"]
+    spec = build_spec("training", {"framework": "pytorch", "instance_type": types})
+    assert [choice.instance_type for choice in spec.choices] == types
+    images = [choice.image("us-east-1").rsplit("-", 3)[1:] for choice in spec.choices]
+    assert images[0] == images[1] != images[2]  # GPU, GPU, CPU
+    assert load_spec("training", spec.model_dump(mode="json", exclude_defaults=True)) == spec
+
+
+def test_each_instance_type_of_a_list_is_checked() -> None:
+    options = {"framework": "pytorch", "instance_type": ["ml.m5.xlarge", "ml.m5.lage", "m5"]}
+    with pytest.raises(SpecError) as caught:
+        build_spec("training", options)
+    assert "instance_type='ml.m5.lage'" in str(caught.value)
+    assert "instance_type='m5'" in str(caught.value)
+
+
+def test_groups_have_no_fallbacks() -> None:
+    groups = [{"name": "a", "instance_type": "ml.m5.xlarge", "instance_count": 1}]
+    options = {"framework": "pytorch", "instance_groups": groups}
+    with pytest.raises(SpecError, match="fallback_instance_types and instance_groups"):
+        build_spec("training", {**options, "fallback_instance_types": ["ml.m5.large"]})

@@ -95,7 +95,13 @@ def test_owners_name_options_that_exist() -> None:
 
 def test_every_option_that_is_sent_is_named() -> None:
     """An option that no field names would be one that does nothing."""
-    elsewhere = {"extra", "runtime", "distribution", "processes_per_host"}
+    elsewhere = {
+        "distribution",
+        "extra",
+        "fallback_instance_types",  # of which each becomes instance_type in its turn
+        "processes_per_host",
+        "runtime",
+    }
     for each in KINDS.values():
         named = {
             word
