@@ -13,7 +13,7 @@ def table(name: str) -> dict[str, Any]:
     """A table of the catalog.
 
     Args:
-        name: ``"images"``, ``"instances"``, ``"prices"`` or ``"support"``.
+        name: ``"failures"``, ``"images"``, ``"instances"``, ``"prices"`` or ``"support"``.
 
     Returns:
         The parsed file; every one has ``source`` and ``as_of``. Shared: not to be changed.

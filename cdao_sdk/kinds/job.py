@@ -19,7 +19,27 @@ if TYPE_CHECKING:
 SpecT = TypeVar("SpecT", bound="JobSpec")
 SpecT_contra = TypeVar("SpecT_contra", bound="JobSpec", contravariant=True)
 
-FailureClass = Literal["user", "system", "interrupted", "recoverable", "timeout", ""]
+FailureClass = Literal[
+    # whose fault it is: observation.classify
+    "user",
+    "system",
+    "interrupted",
+    "recoverable",
+    "timeout",
+    "",
+    # what is wrong, beside those: failures.translate
+    "memory",
+    "disk",
+    "iam",
+    "image",
+    "quota",
+    "capacity",
+    "spot",
+    "data",
+    "network",
+    "stopped",
+    "unknown",
+]
 
 
 @dataclass(frozen=True)

@@ -78,17 +78,23 @@ def hosts(resources: Mapping[str, object]) -> list[tuple[str, int]]:
 
 
 def classify(reason: str) -> Failure:
-    """Read a FailureReason or ExitMessage.
+    """Whose fault a FailureReason or ExitMessage says it is, and whether to try again.
 
-    The runner's own tag wins over SageMaker's prefix, which only says that the container failed.
+    What is wrong, and the mend, is :func:`cdao_sdk.kinds.failures.translate`'s to say. The runner's
+    own tag wins over SageMaker's prefix, which only says that the container failed.
     """
-    tag = _RUNNER_TAG.search(reason)
+    tag = runner_tag(reason)
     if tag:
         phase, failure_class = _RUNNER_CLASSES[tag[1]]
         return Failure(phase, failure_class, _first_line(reason[tag.end() :]))
     prefix = reason.partition(":")[0].strip()
     phase, failure_class = _SERVICE_CLASSES.get(prefix, (Phase.FAILED, ""))
     return Failure(phase, failure_class, _first_line(reason))
+
+
+def runner_tag(reason: str) -> re.Match[str] | None:
+    """Where the runner's tag is; its group 1 says ``USER``, ``SYSTEM`` and so on."""
+    return _RUNNER_TAG.search(reason)
 
 
 def plain_reason(reason: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from cdao_sdk.catalog.tables import table
 
-TABLES = ["images", "instances", "prices", "support"]
+TABLES = ["failures", "images", "instances", "prices", "support"]
 
 
 @pytest.mark.parametrize("name", TABLES)
