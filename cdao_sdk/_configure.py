@@ -32,6 +32,10 @@ class OtherSettings(TypedDict, total=False):
     poll_interval_seconds: float
     ui: Literal["auto", "widget", "html", "rich", "plain"]
     tags: Mapping[str, str]
+    assume_role: str | None
+    external_id: str | None
+    accounts: Mapping[str, Mapping[str, str]]
+    events_queue_url: str | None
 
 
 class SettingOptions(OtherSettings, total=False):

@@ -7,15 +7,15 @@ First match wins: call argument, ``configure()``, ``CDAO_*`` environment, ``.fly
 from __future__ import annotations
 
 import copy
+import json
 import os
-import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import yaml
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -25,10 +25,21 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from cdao_sdk.accounts import Account, AccountKey
 from cdao_sdk.errors import ConfigurationError, did_you_mean
+from cdao_sdk.setting_types import (  # noqa: TC001 - pydantic reads the annotations
+    AdminEndpoint,
+    Bucket,
+    ExternalId,
+    FlyteName,
+    QueueUrl,
+    Region,
+    Role,
+    Url,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -37,61 +48,6 @@ __all__ = ["Settings", "SettingsHolder", "SettingsWithSources", "gather", "holde
 ENV_PREFIX = "CDAO_"
 # Read by the script runtime inside a job, where no settings are.
 _RUNTIME_ENV = frozenset({"CDAO_OPT_ML"})
-
-_ROLE = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/[\w+=,.@\-/]{1,512}")
-_BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d")  # eusc-de-east-1 is Europe's sovereign cloud
-_FLYTE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._\-]{0,61}[A-Za-z0-9])?")
-
-
-def _matching(pattern: re.Pattern[str], rule: str) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise ValueError(rule)
-        return value
-
-    return check
-
-
-Role = Annotated[
-    str,
-    AfterValidator(
-        _matching(_ROLE, "give the role's ARN: arn:aws:iam::<12-digit account>:role/<name>")
-    ),
-]
-Bucket = Annotated[
-    str,
-    AfterValidator(
-        _matching(
-            _BUCKET,
-            "give a bucket's name without 's3://' or a path: 3-63 of a-z, 0-9, '.' and '-'",
-        )
-    ),
-]
-Region = Annotated[
-    str, AfterValidator(_matching(_REGION, "give a region's code such as 'us-east-1'"))
-]
-FlyteName = Annotated[
-    str,
-    AfterValidator(_matching(_FLYTE_NAME, "use letters, digits, '.', '_' and '-' (≤ 63)")),
-]
-Url = Annotated[
-    str,
-    AfterValidator(
-        _matching(
-            re.compile(r"https?://[^\s/]+(/\S*)?"), "give a URL that begins http:// or https://"
-        )
-    ),
-]
-AdminEndpoint = Annotated[
-    str,
-    AfterValidator(
-        _matching(
-            re.compile(r"((https?|dns)://+)?[A-Za-z0-9.\-\[\]:]+(:\d+)?/?"),
-            "give https://host, dns:///host or host[:port]",
-        )
-    ),
-]
 
 
 class Settings(BaseSettings):
@@ -145,6 +101,27 @@ class Settings(BaseSettings):
     tags: dict[str, str] = Field(
         default_factory=dict, description="Tags for every AWS resource that is made."
     )
+    assume_role: Role | None = Field(
+        default=None, description="ARN of a role to assume for every AWS call."
+    )
+    external_id: ExternalId | None = Field(
+        default=None, description="What the trust policy of assume_role asks for."
+    )
+    accounts: dict[AccountKey, Account] = Field(
+        default_factory=dict,
+        description="AWS accounts by '<project>/<domain>', '<project>' or '*/<domain>'.",
+    )
+    events_queue_url: QueueUrl | None = Field(
+        default=None, description="SQS queue with SageMaker's state changes, one a connector."
+    )
+
+    @field_validator("external_id")
+    @classmethod
+    def _belongs_to_a_role(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("assume_role", "") is None:
+            msg = "it is sent with a role: give assume_role, too"
+            raise ValueError(msg)
+        return value
 
     @property
     def state_path(self) -> Path:
@@ -223,16 +200,23 @@ def _layers(explicit: Mapping[str, object]) -> Iterator[tuple[str, dict[str, obj
     yield str(flyte), _FlyteConfigSource(flyte)()
 
 
+# Fields that take JSON in the environment, each with an example.
+_JSON_FIELDS = {
+    "tags": '{"team": "risk"}',
+    "accounts": '{"ml-prod": {"role_arn": "arn:aws:iam::123456789012:role/cdao"}}',
+}
+
+
 def _environment_values() -> dict[str, object]:
-    try:
-        return dict(EnvSettingsSource(Settings, env_prefix=ENV_PREFIX)())
-    except ValueError as error:  # the one field that takes JSON
-        given = os.environ.get(f"{ENV_PREFIX}TAGS")
-        msg = (
-            f"{ENV_PREFIX}TAGS={given!r} is not JSON ({error.__cause__}); write an object, such as"
-            """ '{"team": "risk"}'."""
-        )
-        raise ConfigurationError(msg) from error
+    for field, example in _JSON_FIELDS.items():
+        name = f"{ENV_PREFIX}{field.upper()}"
+        given = os.environ.get(name)
+        try:
+            json.loads(given or "{}")
+        except ValueError as error:
+            msg = f"{name}={given!r} is not JSON ({error}); write an object, such as {example!r}."
+            raise ConfigurationError(msg) from error
+    return dict(EnvSettingsSource(Settings, env_prefix=ENV_PREFIX)())
 
 
 def _refuse_unknown_environment() -> None:
@@ -274,9 +258,9 @@ def _problem(error: ErrorDetails, sources: Mapping[str, str]) -> str:
     source = sources.get(str(error["loc"][0]), "default")
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return (
-            f"{name} (from {source}): no such setting.{did_you_mean(name, Settings.model_fields)}"
-        )
+        *table, unknown = map(str, error["loc"])
+        known = Account.model_fields if table else Settings.model_fields
+        return f"{name} (from {source}): no such setting.{did_you_mean(unknown, known)}"
     rule = error["msg"].removeprefix("Value error, ")
     return f"{name}={error['input']!r} (from {source}): {rule}"
 

@@ -113,6 +113,8 @@ def submission_error(operation: str, code: str, message: str, *, status: int = 0
         return SubmissionError(f"{text}. {mend}.", code=code)
     if code in _DENIED:
         mend = "Check the credentials in force and that they allow this call"
+        if operation == "AssumeRole":
+            mend += ", and that the role's trust policy names them and the external id"
         if "PassRole" in message or operation.startswith("Create"):
             mend += " and iam:PassRole on the SageMaker role"
         return SubmissionError(f"{text}. {mend}.", code=code)
@@ -151,7 +153,9 @@ async def call(
         code, message = str(detail.get("Code", "")), str(detail.get("Message", ""))
         metadata = cast("dict[str, int]", error.response.get("ResponseMetadata", {}))
         status = metadata.get("HTTPStatusCode", 0)
-        raise submission_error(operation, code, message, status=status) from error
+        # AssumeRole, when that is what was refused.
+        refused = str(getattr(error, "operation_name", operation))
+        raise submission_error(refused, code, message, status=status) from error
     except BotoCoreError as error:
         raise _unanswered(clients, operation, error) from error
     except ResponseParserError as error:

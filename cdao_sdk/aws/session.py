@@ -13,10 +13,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
+from cdao_sdk.aws.assumed_role import assumed_role
 from cdao_sdk.aws.bridge import bridge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    from aiobotocore.credentials import AioCredentialResolver
 
 # botocore's own retries: standard mode, jittered. Few: Propeller gives a call 3 s, and what is
 # throttled longer than that waits in our queue.
@@ -38,12 +41,16 @@ class AwsTarget:
         endpoint_url: Endpoint of all services; None: AWS's own.
         access_key_id: Explicit credentials; None: AWS's own chain.
         secret_access_key: Belongs to ``access_key_id``.
+        role_arn: Role to assume for every call, with the credentials above; None: none.
+        external_id: What that role's trust policy asks for.
     """
 
     region: str
     endpoint_url: str | None = None
     access_key_id: str | None = None
     secret_access_key: str | None = field(default=None, repr=False)
+    role_arn: str | None = None
+    external_id: str | None = field(default=None, repr=False)
 
     @property
     def is_embedded(self) -> bool:
@@ -54,9 +61,16 @@ class AwsTarget:
 EMBEDDED_ACCESS_KEY = "local"
 
 
-def embedded_target(url: str, region: str = "us-east-1") -> AwsTarget:
+def embedded_target(
+    url: str,
+    region: str = "us-east-1",
+    *,
+    role_arn: str | None = None,
+    external_id: str | None = None,
+) -> AwsTarget:
     """The target of an embedded SageMaker, which takes any credentials."""
-    return AwsTarget(region, url, EMBEDDED_ACCESS_KEY, EMBEDDED_ACCESS_KEY)
+    key = EMBEDDED_ACCESS_KEY
+    return AwsTarget(region, url, key, key, role_arn, external_id)
 
 
 class AwsClients:
@@ -110,6 +124,7 @@ class _Pool:
         self._target = target
         self._stack = AsyncExitStack()
         self._clients: dict[str, asyncio.Future[AwsClient]] = {}
+        self._role: AioCredentialResolver | None = None
 
     async def client(self, service: str) -> AwsClient:
         future = self._clients.get(service)
@@ -139,12 +154,17 @@ class _Pool:
             # A proxy of the environment (HTTP_PROXY) does not know this machine's own servers.
             proxies={} if target.is_embedded else None,
         )
-        context = get_session().create_client(
-            service,
-            endpoint_url=target.endpoint_url,
-            aws_access_key_id=target.access_key_id,
-            aws_secret_access_key=target.secret_access_key,
-            config=config,
+        session = get_session()
+        keys: dict[str, str | None] = {
+            "aws_access_key_id": target.access_key_id,
+            "aws_secret_access_key": target.secret_access_key,
+        }
+        if target.role_arn:
+            self._role = self._role or assumed_role(target, config)
+            session.register_component("credential_provider", self._role)
+            keys = {}  # those are what the role is assumed with
+        context = session.create_client(
+            service, endpoint_url=target.endpoint_url, config=config, **keys
         )
         client = await self._stack.enter_async_context(context)
         return cast("AwsClient", client)

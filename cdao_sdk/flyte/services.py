@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cdao_sdk.accounts import account_for
 from cdao_sdk.aws.session import AwsTarget, embedded_target, shared_clients
 from cdao_sdk.errors import ConfigurationError
 from cdao_sdk.settings import holder
@@ -12,6 +14,7 @@ from cdao_sdk.settings import holder
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cdao_sdk.accounts import Account
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.settings import Settings
 
@@ -21,6 +24,7 @@ __all__ = [
     "Services",
     "check_bucket",
     "services_for",
+    "services_for_attempt",
     "services_from_settings",
 ]
 
@@ -62,9 +66,7 @@ def check_bucket(services: Services) -> None:
 def services_from_settings() -> Services:
     """The services that the settings name, for a connector that stands alone."""
     settings = holder.gather().settings
-    if settings.endpoint_url:
-        return _on_endpoint(settings, settings.endpoint_url)
-    return _on_aws(settings)
+    return services_for_attempt(settings, settings.project, settings.domain)
 
 
 def services_for(settings: Settings, embedded_url: Callable[[], str]) -> Services:
@@ -74,24 +76,45 @@ def services_for(settings: Settings, embedded_url: Callable[[], str]) -> Service
         settings: The settings in force.
         embedded_url: Gives the embedded SageMaker's URL, starting it if it has to be.
     """
-    if settings.sagemaker_backend == "aws" and not settings.endpoint_url:
-        return _on_aws(settings)
-    return _on_endpoint(settings, settings.endpoint_url or embedded_url())
+    account = account_for(settings, settings.project, settings.domain)
+    if settings.sagemaker_backend != "aws" and not account.endpoint_url:
+        account = account.model_copy(update={"endpoint_url": embedded_url()})
+    return _of_account(account, settings.tags)
 
 
-def _on_endpoint(settings: Settings, url: str) -> Services:
-    return Services(
-        clients=shared_clients(embedded_target(url, settings.region_name)),
-        role_arn=settings.sagemaker_role or EMBEDDED_ROLE,
-        bucket=settings.default_bucket or EMBEDDED_BUCKET,
-        tags=settings.tags,
+def services_for_attempt(settings: Settings, project: str, domain: str) -> Services:
+    """The services for the jobs of a Flyte project and domain.
+
+    Args:
+        settings: The settings in force.
+        project: The attempt's Flyte project.
+        domain: The attempt's Flyte domain.
+
+    Returns:
+        The account's; the same object for the same account, with clients that are shared.
+    """
+    return _of_account(account_for(settings, project, domain), settings.tags)
+
+
+def _of_account(account: Account, tags: Mapping[str, str]) -> Services:
+    region, url = account.region or "us-east-1", account.endpoint_url
+    assumed = {"role_arn": account.role_arn, "external_id": account.external_id}
+    target = embedded_target(url, region, **assumed) if url else AwsTarget(region, **assumed)
+    return _services(
+        target,
+        account.sagemaker_role or (EMBEDDED_ROLE if url else None),
+        account.default_bucket or (EMBEDDED_BUCKET if url else None),
+        tuple(tags.items()),
     )
 
 
-def _on_aws(settings: Settings) -> Services:
+@functools.lru_cache(maxsize=256)
+def _services(
+    target: AwsTarget,
+    role_arn: str | None,
+    bucket: str | None,
+    tags: tuple[tuple[str, str], ...],
+) -> Services:
     return Services(
-        clients=shared_clients(AwsTarget(settings.region_name)),
-        role_arn=settings.sagemaker_role,
-        bucket=settings.default_bucket,
-        tags=settings.tags,
+        clients=shared_clients(target), role_arn=role_arn, bucket=bucket, tags=dict(tags)
     )

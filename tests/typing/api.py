@@ -187,6 +187,10 @@ def configure_takes_every_setting_by_its_name() -> None:
         poll_interval_seconds=1.5,
         ui="plain",
         tags={"team": "risk"},
+        assume_role="arn:aws:iam::123456789012:role/cdao",
+        external_id="cdao-1",
+        accounts={"ml-prod/production": {"role_arn": "arn:aws:iam::210987654321:role/cdao"}},
+        events_queue_url=None,
     )
     assert_type(settings, Settings)
     assert_type(settings.project, str)
