@@ -22,9 +22,13 @@ _QUERY = re.compile(
 )
 _USER_INFO = re.compile(r"(?<=://)[^/\s@]{1,200}(?=@)")
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+# Not the tokens of language models: their counts, ids and special ones are no secret.
+_WORD = (
+    r"(?<!eos_)(?<!bos_)(?<!pad_)(?<!unk_)(?<!sep_)(?<!cls_)(?<!mask_)token(?!s|iz|_id|_type|_len)"
+)
 _NAMED = re.compile(
-    r"(?P<name>\b\w{0,40}(?:secret|passw(?:or)?d|passwd|token|api_?key|access_?key|credential)\w{0,40}"
-    r"[\"']?\s{0,4}[=:]\s{0,4}[\"']?)(?P<value>[^\s\"',;&}]{4,})",
+    rf"(?P<name>\b\w{{0,40}}(?:secret|passw(?:or)?d|passwd|{_WORD}|api_?key|access_?key"
+    r"|credential)\w{0,40}[\"']?\s{0,4}[=:]\s{0,4}[\"']?)(?P<value>[^\s\"',;&}]{4,})",
     re.IGNORECASE,
 )
 
