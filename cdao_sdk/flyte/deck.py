@@ -1,0 +1,263 @@
+"""A job's deck: one HTML page for Flyte's console, without scripts and outside requests. Pure."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import textwrap
+from html import escape
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cdao_sdk.flyte.deck_charts import duration, line_chart, moment, number, timeline, words
+from cdao_sdk.kinds.redaction import one_line, redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cdao_sdk.flyte.deck_facts import JobFacts
+    from cdao_sdk.kinds.failures import Diagnosis
+
+__all__ = ["MOST_BYTES", "job_deck"]
+
+MOST_BYTES = 200_000
+"""No deck is larger."""
+
+_NOTHING = "\u2013"
+_ROWS, _VALUE = 100, 600
+_METRICS = 40
+_URL = 2_000
+_LOG_LINES, _LOG_LINE = 60, 500
+
+# Nothing may be loaded or run; the page's own style is all that it has.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def job_deck(facts: JobFacts) -> str:
+    """A job's facts as one self-contained HTML page, of at most 200 KB.
+
+    Args:
+        facts: What :func:`cdao_sdk.flyte.deck_facts.facts_of` read.
+
+    Returns:
+        HTML. Texts of the job's are escaped, and secrets in them hidden.
+    """
+    pages = (_page(facts, share) for share in (1.0, 0.5, 0.25, 0.1, 0.02))  # long lists are cut
+    return next(page for page in pages if len(page.encode("utf-8", "replace")) <= MOST_BYTES)
+
+
+@functools.cache
+def _style() -> str:
+    return (importlib.resources.files("cdao_sdk.flyte") / "deck.css").read_text("utf-8")
+
+
+def _page(facts: JobFacts, share: float) -> str:
+    rows = max(1, int(_ROWS * share))
+    parts = (
+        _header(facts),
+        _tiles(facts),
+        _failure(facts, share) if facts.diagnosis else "",
+        _card("Timeline", timeline(facts.stages[:rows], facts.ended or facts.taken)),
+        _card("Metrics", _metrics(facts, share)),
+        _columns(
+            _card("Job", _table(_job_rows(facts), rows)),
+            _card("Data", _table(_data_rows(facts), rows))
+            + _card("Hyperparameters", _table(_hyperparameters(facts), rows)),
+        ),
+        "" if facts.diagnosis else _log(facts, share, "card"),
+        _footer(facts),
+    )
+    title = escape(one_line(facts.job_name, 120))
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        '<meta name="referrer" content="no-referrer">'
+        f"<title>{title}</title><style>{_style()}</style></head>"
+        f"<body>{''.join(parts)}</body></html>"
+    )
+
+
+def _header(facts: JobFacts) -> str:
+    links = "".join(
+        f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">'
+        f"{escape(one_line(title, 60))}</a>"
+        for title, url in facts.links[:8]
+        if _is_web(url)
+    )
+    message = one_line(facts.message, 200)
+    said = {facts.status.lower(), facts.secondary_status.lower()}
+    repeats = facts.diagnosis is not None or message.lower() in said
+    status = escape(words(facts.status)) or "Unknown"
+    marks = [
+        f'<span class="badge {facts.state}">{status}</span>',
+        f'<span class="chip">{escape(words(facts.secondary_status))}</span>'
+        if facts.secondary_status and facts.secondary_status != facts.status
+        else "",
+        '<span class="chip">Spot</span>' if facts.spot else "",
+        f'<span class="soft">{escape(message)}</span>' if message and not repeats else "",
+    ]
+    return (
+        f'<header><div><p class="kind">{escape(one_line(facts.title, 60))} job</p>'
+        f"<h1>{escape(one_line(facts.job_name, 200)) or _NOTHING}</h1>"
+        f'<div class="marks">{"".join(marks)}</div></div>'
+        + (f"<nav>{links}</nav>" if links else "")
+        + "</header>"
+    )
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    is_web = parts.scheme in ("https", "http") and bool(parts.netloc)
+    return is_web and len(url) <= _URL and url == redacted(url)  # a signed one is a secret
+
+
+def _tiles(facts: JobFacts) -> str:
+    seconds = facts.seconds
+    instances = " + ".join(
+        f"{count} \u00d7 {escape(one_line(name, 40))}" for name, count in facts.hosts[:4]
+    )
+    billed = facts.billable_seconds
+    tiles = [
+        ("Duration", _NOTHING if seconds is None else duration(seconds), "", ""),
+        ("Billed", _NOTHING if billed is None else duration(billed), _billed_note(facts), ""),
+        ("Cost", *_cost(facts), ""),
+        ("Instances", instances or _NOTHING, "", "words"),
+    ]
+    if facts.savings_percent is not None:
+        tiles.insert(3, ("Spot saved", f"{facts.savings_percent:.0f}%", "of the training time", ""))
+    cells = "".join(
+        f"<div><dt>{title}</dt><dd{f' class={kind}' if kind else ''}>{value}"
+        + (f"<small>{note}</small>" if note else "")
+        + "</dd></div>"
+        for title, value, note, kind in tiles
+    )
+    return f'<dl class="card tiles">{cells}</dl>'
+
+
+def _billed_note(facts: JobFacts) -> str:
+    several = sum(count for _, count in facts.hosts) > 1
+    return "for each instance" if several and facts.billable_seconds is not None else ""
+
+
+def _cost(facts: JobFacts) -> tuple[str, str]:
+    if facts.cost is None:
+        unpriced = facts.billable_seconds is not None and facts.hosts
+        return _NOTHING, "no list price is known" if unpriced else ""
+    usd = facts.cost.usd
+    as_of = f" of {escape(facts.cost.as_of)}" if facts.cost.as_of else ""
+    return f"${usd:,.2f}" if usd >= 0.01 else f"${usd:.4f}", f"list price{as_of}, without storage"
+
+
+def _failure(facts: JobFacts, share: float) -> str:
+    diagnosis = facts.diagnosis
+    if diagnosis is None:
+        return ""
+    evidence = one_line(diagnosis.evidence, 500)
+    elsewhere = (diagnosis.cause, diagnosis.user_traceback, facts.status, facts.secondary_status)
+    said = not any(evidence in text for text in elsewhere)
+    retry = "another attempt may succeed" if diagnosis.retryable else "a retry alone will not help"
+    return (
+        '<section class="card failure"><h2>What went wrong '
+        f'<span class="badge failed">{escape(diagnosis.failure_class)}</span>'
+        f'<span class="chip">{retry}</span></h2>'
+        f'<p class="cause">{escape(one_line(diagnosis.cause, 500))}</p>'
+        f'<p class="mend"><b>What to do:</b> {escape(one_line(diagnosis.mend, 500))}</p>'
+        + (f'<p class="evidence mono soft">{escape(evidence)}</p>' if said else "")
+        + _traceback(diagnosis)
+        + _log(facts, share, "")
+        + "</section>"
+    )
+
+
+def _traceback(diagnosis: Diagnosis) -> str:
+    lines = textwrap.dedent(redacted(diagnosis.user_traceback)).splitlines()[-20:]
+    if not lines:
+        return ""
+    text = "\n".join(escape(line[:_LOG_LINE], quote=False) for line in lines)
+    return f"<details open><summary>Traceback</summary><pre>{text}</pre></details>"
+
+
+def _log(facts: JobFacts, share: float, style: str) -> str:
+    """The log's end: closed where the job is well, for whoever wants it."""
+    kept = max(1, int(_LOG_LINES * share))
+    lines = [redacted(line)[:_LOG_LINE].rstrip() for line in facts.log_tail[-kept:]]
+    if not any(lines):
+        return ""
+    text = "\n".join(escape(line, quote=False) for line in lines)
+    count = f"Last {len(lines)} log lines" if len(lines) > 1 else "Last log line"
+    shown = " open" if facts.diagnosis and not facts.diagnosis.user_traceback else ""
+    inner = f"<details{shown}><summary>{count}</summary><pre>{text}</pre></details>"
+    return f'<section class="{style}">{inner}</section>' if style else inner
+
+
+def _metrics(facts: JobFacts, share: float) -> str:
+    """Those that have a course first, with its chart; then those of one value."""
+    known = {name: points[-1][1] for name, points in facts.series.items() if points}
+    values = {**known, **facts.metrics}
+    charts = {name: line_chart(one_line(name, 120), facts.series.get(name, ())) for name in values}
+    most = max(1, int(_METRICS * share))
+    items = [
+        f'<li><div class="name">{escape(one_line(name, 120))}</div>'
+        f'<div class="value">{number(values[name])}</div>{chart}</li>'
+        for name, chart in charts.items()
+    ]
+    drawn = [item for item, chart in zip(items, charts.values(), strict=True) if chart][:most]
+    plain = [item for item, chart in zip(items, charts.values(), strict=True) if not chart][:most]
+    lists = (("metrics", drawn), ("metrics plain", plain))
+    return "".join(f'<ul class="{style}">{"".join(each)}</ul>' for style, each in lists if each)
+
+
+def _job_rows(facts: JobFacts) -> Iterable[tuple[str, str]]:
+    yield "ARN", facts.arn
+    yield "Image", facts.image
+    yield "Role", facts.role
+    yield "Region", facts.region
+    for title, at in (
+        ("Created", facts.created),
+        ("Started", facts.started),
+        ("Ended", facts.ended),
+    ):
+        yield title, moment(at) if at else ""
+
+
+def _data_rows(facts: JobFacts) -> Iterable[tuple[str, str]]:
+    yield from ((f"in: {name}" if name else "in", uri) for name, uri in facts.inputs)
+    yield from ((f"out: {name}" if name else "out", uri) for name, uri in facts.outputs)
+
+
+def _hyperparameters(facts: JobFacts) -> Iterable[tuple[str, str]]:
+    for name, value in facts.hyperparameters.items():
+        # With its name, so that a password is seen to be one.
+        shown = redacted(f"{name}={value}")
+        yield name, shown[len(name) + 1 :] if shown.startswith(f"{name}=") else shown
+
+
+def _table(rows: Iterable[tuple[str, str]], most: int) -> str:
+    filled = [(name, value) for name, value in rows if value]
+    cells = "".join(
+        f'<tr><th scope="row">{escape(one_line(name, 120))}</th>'
+        f'<td class="mono">{escape(one_line(value, _VALUE))}</td></tr>'
+        for name, value in filled[:most]
+    )
+    rest = len(filled) - most
+    more = f'<tr><th>…</th><td class="soft">{rest} more</td></tr>' if rest > 0 else ""
+    return f"<table>{cells}{more}</table>" if cells else ""
+
+
+def _columns(*sides: str) -> str:
+    filled = "".join(f"<div>{side}</div>" for side in sides if side)
+    return f'<div class="columns">{filled}</div>' if filled else ""
+
+
+def _card(title: str, inner: str) -> str:
+    return f'<section class="card"><h2>{title}</h2>{inner}</section>' if inner else ""
+
+
+def _footer(facts: JobFacts) -> str:
+    seen = f", seen {moment(facts.taken)}" if facts.taken else ""
+    return f"<footer>Written by CDAO SDK from SageMaker's answer{seen}.</footer>"
