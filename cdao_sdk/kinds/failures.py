@@ -77,7 +77,8 @@ class Rule:
         generic: It says only that something failed: what a log line or exit code says is better.
         yields_to: Classes that are better when a log line or exit code shows them.
         log_only: It counts where user code speaks, not where SageMaker does.
-        example: A real text that it recognises.
+        example: A text that it recognises.
+        verbatim: Whether the source words the example so, but for what was shortened.
         source: Where that text is from.
         as_of: ISO date of the look-up.
     """
@@ -94,6 +95,7 @@ class Rule:
     yields_to: tuple[str, ...]
     log_only: bool
     example: str
+    verbatim: bool
     source: str
     as_of: str
 
@@ -132,6 +134,7 @@ def rules() -> tuple[Rule, ...]:
             yields_to=tuple(row.get("yields_to", ())),
             log_only=row.get("log_only", False),
             example=row["example"],
+            verbatim=row.get("verbatim", True),
             source=row["source"],
             as_of=row["as_of"],
         )
