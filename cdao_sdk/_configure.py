@@ -36,6 +36,7 @@ class OtherSettings(TypedDict, total=False):
     external_id: str | None
     accounts: Mapping[str, Mapping[str, str]]
     events_queue_url: str | None
+    api_rates: Mapping[str, float | None]
 
 
 class SettingOptions(OtherSettings, total=False):

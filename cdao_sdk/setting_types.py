@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
+
+from cdao_sdk.catalog.api_rates import OPERATIONS
+from cdao_sdk.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
     "AdminEndpoint",
+    "ApiOperation",
+    "ApiRate",
     "Bucket",
     "ExternalId",
     "FlyteName",
@@ -95,6 +100,17 @@ QueueUrl = Annotated[
         )
     ),
 ]
+
+
+def _known_operation(name: str) -> str:
+    if name not in OPERATIONS:
+        msg = f"no operation of AWS that is called here.{did_you_mean(name, OPERATIONS)}"
+        raise ValueError(msg)
+    return name
+
+
+ApiOperation = Annotated[str, AfterValidator(_known_operation)]
+ApiRate = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None
 
 
 def account_of_role(role_arn: str) -> str:

@@ -29,6 +29,8 @@ from cdao_sdk.accounts import Account, AccountKey
 from cdao_sdk.errors import ConfigurationError, did_you_mean
 from cdao_sdk.setting_types import (  # noqa: TC001 - pydantic reads the annotations
     AdminEndpoint,
+    ApiOperation,
+    ApiRate,
     Bucket,
     ExternalId,
     FlyteName,
@@ -113,6 +115,10 @@ class Settings(BaseSettings):
     )
     events_queue_url: QueueUrl | None = Field(
         default=None, description="SQS queue with SageMaker's state changes, one a connector."
+    )
+    api_rates: dict[ApiOperation, ApiRate] = Field(
+        default_factory=dict,
+        description="Requests a second by AWS operation, where not as by default; 0: no limit.",
     )
 
     @field_validator("external_id")
@@ -203,6 +209,7 @@ def _layers(explicit: Mapping[str, object]) -> Iterator[tuple[str, dict[str, obj
 # Fields that take JSON in the environment, each with an example.
 _JSON_FIELDS = {
     "tags": '{"team": "risk"}',
+    "api_rates": '{"CreateTrainingJob": 2.5}',
     "accounts": '{"ml-prod": {"role_arn": "arn:aws:iam::123456789012:role/cdao"}}',
 }
 

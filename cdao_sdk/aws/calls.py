@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, cast
 
+from cdao_sdk.aws.metrics import aws_metrics
 from cdao_sdk.errors import CdaoError, NotFound, ResourcesUnavailable, SubmissionError
 
 if TYPE_CHECKING:
@@ -20,34 +22,38 @@ __all__ = ["UNREACHABLE", "AlreadyExists", "call", "submission_error", "unreacha
 
 # Error codes as SageMaker, S3, STS and Logs send them; read in botocore's models, in what botocore
 # itself takes for throttling or transient, and in issue threads of SageMaker's users, 2026-11.
-_LATER = frozenset(
+_THROTTLED = frozenset(
     {
         "BandwidthLimitExceeded",
-        "CapacityError",
         "EC2ThrottledException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "429",
+    }
+)
+_LATER = _THROTTLED | frozenset(
+    {
+        "CapacityError",
         "InternalError",
         "InternalFailure",
         "InternalServerError",
         "InternalServerException",
         "LimitExceededException",
         "OperationAborted",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
         "RequestTimeout",
         "RequestTimeoutException",
         "ResourceLimitExceeded",
         "ServiceUnavailable",
         "ServiceUnavailableException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
         "TransactionInProgressException",
-        "429",
         "500",
         "502",
         "503",
@@ -122,15 +128,22 @@ def submission_error(operation: str, code: str, message: str, *, status: int = 0
 
 
 async def call(
-    clients: AwsClients, service: str, operation: str, parameters: Mapping[str, object]
+    clients: AwsClients,
+    service: str,
+    operation: str,
+    parameters: Mapping[str, object],
+    *,
+    at_most_seconds: float = 60.0,
 ) -> dict[str, object]:
-    """Send one request.
+    """Send one request, in its turn.
 
     Args:
         clients: Where to.
-        service: ``"sagemaker"``, ``"s3"``, ``"logs"`` or ``"sts"``.
+        service: ``"sagemaker"``, ``"s3"``, ``"logs"``, ``"sts"`` or ``"sqs"``.
         operation: The API's own name, such as ``"CreateTrainingJob"``.
         parameters: The request, in the API's own spelling.
+        at_most_seconds: How long to wait for the operation's rate; nothing is sent if that is
+            not enough.
 
     Returns:
         The answer.
@@ -140,6 +153,32 @@ async def call(
             ``AlreadyExists`` if the name is taken.
         NotFound: What it names is not there.
     """
+    metrics = aws_metrics()
+    code, began = "Cancelled", None
+    try:
+        await clients.rates.acquire(operation, at_most_seconds=at_most_seconds)
+        began = time.perf_counter()
+        answer = await _send(clients, service, operation, parameters)
+        code = "OK"
+    except CdaoError as error:
+        code = getattr(error, "code", "") or type(error).__name__
+        if code in _THROTTLED:
+            metrics.throttled.labels(service, operation).inc()
+            clients.rates.throttled(operation)
+        raise
+    finally:
+        metrics.calls.labels(service, operation, code).inc()
+        if began is not None:
+            metrics.seconds.labels(service, operation).observe(time.perf_counter() - began)
+    # botocore had to send it again: that is no reason to ask for more.
+    if not cast("Mapping[str, object]", answer["ResponseMetadata"]).get("RetryAttempts"):
+        clients.rates.passed(operation)
+    return answer
+
+
+async def _send(
+    clients: AwsClients, service: str, operation: str, parameters: Mapping[str, object]
+) -> dict[str, object]:
     # Loaded with the first call: flytekit imports this module wherever it starts.
     from botocore import xform_name
     from botocore.exceptions import BotoCoreError, ClientError

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from cdao_sdk.aws.assumed_role import assumed_role
 from cdao_sdk.aws.bridge import bridge
+from cdao_sdk.aws.rates import shared_rates
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -78,10 +79,15 @@ class AwsClients:
 
     Making a client costs about 0.3 s of CPU (botocore reads the service's model), so none is made
     for a single call.
+
+    Attributes:
+        target: Where the calls go.
+        rates: How often the target's account may be called.
     """
 
     def __init__(self, target: AwsTarget) -> None:
         self.target = target
+        self.rates = shared_rates(target)
         self._lock = threading.Lock()
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = (
             weakref.WeakKeyDictionary()

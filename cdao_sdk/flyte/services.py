@@ -79,7 +79,7 @@ def services_for(settings: Settings, embedded_url: Callable[[], str]) -> Service
     account = account_for(settings, settings.project, settings.domain)
     if settings.sagemaker_backend != "aws" and not account.endpoint_url:
         account = account.model_copy(update={"endpoint_url": embedded_url()})
-    return _of_account(account, settings.tags)
+    return _of_account(account, settings)
 
 
 def services_for_attempt(settings: Settings, project: str, domain: str) -> Services:
@@ -93,19 +93,21 @@ def services_for_attempt(settings: Settings, project: str, domain: str) -> Servi
     Returns:
         The account's; the same object for the same account, with clients that are shared.
     """
-    return _of_account(account_for(settings, project, domain), settings.tags)
+    return _of_account(account_for(settings, project, domain), settings)
 
 
-def _of_account(account: Account, tags: Mapping[str, str]) -> Services:
+def _of_account(account: Account, settings: Settings) -> Services:
     region, url = account.region or "us-east-1", account.endpoint_url
     assumed = {"role_arn": account.role_arn, "external_id": account.external_id}
     target = embedded_target(url, region, **assumed) if url else AwsTarget(region, **assumed)
-    return _services(
+    services = _services(
         target,
         account.sagemaker_role or (EMBEDDED_ROLE if url else None),
         account.default_bucket or (EMBEDDED_BUCKET if url else None),
-        tuple(tags.items()),
+        tuple(settings.tags.items()),
     )
+    services.clients.rates.configure(settings.api_rates)
+    return services
 
 
 @functools.lru_cache(maxsize=256)

@@ -191,6 +191,7 @@ def configure_takes_every_setting_by_its_name() -> None:
         external_id="cdao-1",
         accounts={"ml-prod/production": {"role_arn": "arn:aws:iam::210987654321:role/cdao"}},
         events_queue_url=None,
+        api_rates={"CreateTrainingJob": 2.5, "GetLogEvents": None},
     )
     assert_type(settings, Settings)
     assert_type(settings.project, str)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from cdao_sdk.aws.rates import Rates
 from cdao_sdk.aws.session import AwsClients
 from cdao_sdk.kinds.job import ApiCall
 
@@ -36,6 +37,7 @@ class RecordingClients(AwsClients):
 
     def __init__(self, target: AwsTarget) -> None:
         super().__init__(target)
+        self.rates = Rates(defaults={})  # what is not sent needs no pace
         self.calls: list[tuple[str, ApiCall]] = []
         self._jobs: dict[str, Mapping[str, object]] = {}
 
