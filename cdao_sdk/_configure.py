@@ -35,6 +35,9 @@ class OtherSettings(TypedDict, total=False):
     assume_role: str | None
     external_id: str | None
     accounts: Mapping[str, Mapping[str, str]]
+    status_interval_seconds: float | None
+    status_longest_interval_seconds: float | None
+    status_sweep_seconds: float
     events_queue_url: str | None
     api_rates: Mapping[str, float | None]
 

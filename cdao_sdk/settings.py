@@ -113,6 +113,18 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="AWS accounts by '<project>/<domain>', '<project>' or '*/<domain>'.",
     )
+    status_interval_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=600,
+        description="Seconds between a connector's looks at its jobs; 5 on AWS, 0.25 embedded.",
+    )
+    status_longest_interval_seconds: float | None = Field(
+        default=None, gt=0, le=600, description="The same while nothing changes; 20 on AWS."
+    )
+    status_sweep_seconds: float = Field(
+        default=300.0, ge=10, le=86_400, description="Seconds between looks at all running jobs."
+    )
     events_queue_url: QueueUrl | None = Field(
         default=None, description="SQS queue with SageMaker's state changes, one a connector."
     )

@@ -11,7 +11,7 @@ import threading
 import weakref
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from cdao_sdk.aws.assumed_role import assumed_role
 from cdao_sdk.aws.bridge import bridge
@@ -31,6 +31,15 @@ class AwsClient(Protocol):
     """The little that is used of an aiobotocore client: its operations as methods."""
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Mapping[str, object]]]: ...
+
+
+class Closing(Protocol):
+    """Something that ends with the clients that it uses."""
+
+    async def close(self) -> None: ...
+
+
+ClosingT = TypeVar("ClosingT", bound=Closing)
 
 
 @dataclass(frozen=True)
@@ -95,10 +104,18 @@ class AwsClients:
 
     async def client(self, service: str) -> AwsClient:
         """The shared client of a service (``"sagemaker"``, ``"s3"``, ``"logs"``)."""
-        loop = asyncio.get_running_loop()
+        return await self._pool().client(service)
+
+    def attached(self, kind: type[ClosingT], make: Callable[[], ClosingT]) -> ClosingT:
+        """What belongs to the clients of the running loop, made at the first use.
+
+        It is closed with them.
+        """
+        return self._pool().attached(kind, make)
+
+    def _pool(self) -> _Pool:
         with self._lock:
-            pool = self._pools.setdefault(loop, _Pool(self.target))
-        return await pool.client(service)
+            return self._pools.setdefault(asyncio.get_running_loop(), _Pool(self.target))
 
     async def close(self) -> None:
         """Close the clients of the running loop."""
@@ -131,6 +148,10 @@ class _Pool:
         self._stack = AsyncExitStack()
         self._clients: dict[str, asyncio.Future[AwsClient]] = {}
         self._role: AioCredentialResolver | None = None
+        self._attached: dict[type[object], Closing] = {}
+
+    def attached(self, kind: type[ClosingT], make: Callable[[], ClosingT]) -> ClosingT:
+        return cast("ClosingT", self._attached.get(kind) or self._attached.setdefault(kind, make()))
 
     async def client(self, service: str) -> AwsClient:
         future = self._clients.get(service)
@@ -176,6 +197,8 @@ class _Pool:
         return cast("AwsClient", client)
 
     async def close(self) -> None:
+        while self._attached:
+            await self._attached.popitem()[1].close()
         opening = [future for future in self._clients.values() if not future.done()]
         self._clients.clear()
         for future in opening:

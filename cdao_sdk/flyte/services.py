@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cdao_sdk.accounts import account_for
+from cdao_sdk.aws.job_status import StatusOptions
 from cdao_sdk.aws.session import AwsTarget, embedded_target, shared_clients
+from cdao_sdk.aws.status import status_watcher
 from cdao_sdk.errors import ConfigurationError
 from cdao_sdk.settings import holder
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from cdao_sdk.accounts import Account
     from cdao_sdk.aws.session import AwsClients
+    from cdao_sdk.aws.status import StatusWatcher
     from cdao_sdk.settings import Settings
 
 __all__ = [
@@ -41,12 +44,20 @@ class Services:
         role_arn: Role for jobs whose spec names none.
         bucket: Bucket for code and outputs; None: below Flyte's own output prefix.
         tags: Tags for every resource.
+        status: How often to look at jobs; None: as suits the endpoint.
     """
 
     clients: AwsClients
     role_arn: str | None
     bucket: str | None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    status: StatusOptions | None = None
+
+    @property
+    def watcher(self) -> StatusWatcher:
+        """Answers where jobs stand, on the running loop."""
+        options = self.status or StatusOptions.for_target(self.clients.target)
+        return status_watcher(self.clients, options)
 
 
 def check_bucket(services: Services) -> None:
@@ -105,6 +116,13 @@ def _of_account(account: Account, settings: Settings) -> Services:
         account.sagemaker_role or (EMBEDDED_ROLE if url else None),
         account.default_bucket or (EMBEDDED_BUCKET if url else None),
         tuple(settings.tags.items()),
+        StatusOptions.for_target(
+            target,
+            interval_seconds=settings.status_interval_seconds,
+            longest_interval_seconds=settings.status_longest_interval_seconds,
+            sweep_seconds=settings.status_sweep_seconds,
+            events_queue_url=account.events_queue_url,
+        ),
     )
     services.clients.rates.configure(settings.api_rates)
     return services
@@ -116,7 +134,12 @@ def _services(
     role_arn: str | None,
     bucket: str | None,
     tags: tuple[tuple[str, str], ...],
+    status: StatusOptions,
 ) -> Services:
     return Services(
-        clients=shared_clients(target), role_arn=role_arn, bucket=bucket, tags=dict(tags)
+        clients=shared_clients(target),
+        role_arn=role_arn,
+        bucket=bucket,
+        tags=dict(tags),
+        status=status,
     )

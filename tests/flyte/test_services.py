@@ -58,3 +58,27 @@ def test_run_in_this_process_goes_to_its_own_projects_account() -> None:
 def test_connector_alone_uses_the_settings_project() -> None:
     holder.update({"project": "ml", "accounts": {"ml": {"role_arn": ROLE}}})
     assert services_from_settings().clients.target.role_arn == ROLE
+
+
+def test_status_options_are_those_of_the_settings_and_the_account() -> None:
+    queue = "https://sqs.eu-west-1.amazonaws.com/210987654321/states"
+    entry = {"role_arn": ROLE, "region": "eu-west-1", "events_queue_url": queue}
+    given = {"status_interval_seconds": 3, "status_sweep_seconds": 60, "accounts": {"ml": entry}}
+    services = services_for_attempt(gather(given).settings, "ml", "x")
+    assert services.status is not None
+    assert services.status.interval_seconds == 3
+    assert services.status.longest_interval_seconds == 12
+    assert services.status.sweep_seconds == 60
+    assert services.status.events_queue_url == queue
+    other = services_for_attempt(gather(given).settings, "other", "x")
+    assert other.status is not None
+    assert other.status.events_queue_url is None
+
+
+def test_rates_are_those_of_the_settings() -> None:
+    settings = gather({"api_rates": {"CreateTrainingJob": 2.5}, "region": "eu-south-1"}).settings
+    rates = services_for_attempt(settings, "ml", "x").clients.rates
+    assert rates.allowed("CreateTrainingJob") == 2.5
+    again = services_for_attempt(gather({"region": "eu-south-1"}).settings, "ml", "x")
+    assert again.clients.rates is rates
+    assert rates.allowed("CreateTrainingJob") == 5

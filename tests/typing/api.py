@@ -190,6 +190,9 @@ def configure_takes_every_setting_by_its_name() -> None:
         assume_role="arn:aws:iam::123456789012:role/cdao",
         external_id="cdao-1",
         accounts={"ml-prod/production": {"role_arn": "arn:aws:iam::210987654321:role/cdao"}},
+        status_interval_seconds=None,
+        status_longest_interval_seconds=30,
+        status_sweep_seconds=300,
         events_queue_url=None,
         api_rates={"CreateTrainingJob": 2.5, "GetLogEvents": None},
     )

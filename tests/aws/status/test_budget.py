@@ -1,0 +1,69 @@
+"""What ten thousand jobs cost, in calls and in memory."""
+
+from __future__ import annotations
+
+import gc
+import random
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+from cdao_sdk.aws.bridge import bridge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdao_sdk.aws.status import StatusWatcher
+
+JOBS = 10_000
+MINUTES = 5
+ASK_SECONDS = 30
+
+
+def test_ten_thousand_jobs_cost_a_two_hundredth_of_a_describe_each(
+    account: Any, watch: Callable[..., StatusWatcher]
+) -> None:
+    """Each job is asked for every 30 s; it moves seven times an hour."""
+    names = [f"execution-{number}-n0-train-1a2b3c4d-0" for number in range(JOBS)]
+    account.now -= 3600
+    for name in names:
+        account.now += 3600 / JOBS
+        account.add(name)
+    watcher, chance = watch(), random.Random(7)
+    moves_a_second = JOBS * 7 / 3600
+    asked, wrong = 0, 0
+
+    async def ask(second: int) -> int:
+        # They do not ask all at the same time.
+        due = names[second % ASK_SECONDS :: ASK_SECONDS]
+        found = [await watcher.status("training", name) for name in due]
+        rows = account.jobs["training"]
+        return sum(rows[one.name].status != one.status for one in found)
+
+    for second in range(MINUTES * 60):
+        account.now += 1
+        for _ in range(int(moves_a_second) + (chance.random() < moves_a_second % 1)):
+            name, ends = chance.choice(names), chance.random() < 1 / 7
+            if account.jobs["training"][name].status == "InProgress":
+                account.change(name, "Completed" if ends else "InProgress")
+        wrong += bridge.run(ask(second), timeout=60)
+        asked += JOBS // ASK_SECONDS
+    calls = sum(account.calls.values())
+    assert calls <= asked / 200
+    # An answer is at most some seconds old: few jobs end in so few.
+    assert wrong < asked / 500
+
+
+def test_a_job_takes_less_than_two_kilobytes(
+    account: Any, watch: Callable[..., StatusWatcher], ask: Any
+) -> None:
+    few = [account.add(f"first-{number}") for number in range(10)]
+    watcher = watch()
+    ask(watcher, *few)  # loads what is loaded once
+    names = [account.add(f"execution-{number}-n0-train-1a2b3c4d-0") for number in range(2_000)]
+    tracemalloc.start()
+    account.now += 30
+    ask(watcher, *names)
+    gc.collect()
+    kept, _peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept / len(names) < 2_000
