@@ -49,6 +49,31 @@ def list_price(instance_type: str, component: str, region: str) -> Price | None:
     return _prices().get((region, component, instance_type))
 
 
+def list_cost(
+    instance_type: str, component: str, region: str, *, instances: int, seconds: float | None
+) -> float | None:
+    """What instances cost at the list price, in US dollars.
+
+    Args:
+        instance_type: Such as ``"ml.m5.large"``.
+        component: ``"training"``, ``"processing"`` or ``"transform"``.
+        region: AWS region.
+        instances: How many.
+        seconds: Time paid for, of each; ``None`` while that is unknown.
+
+    Returns:
+        Dollars, storage excluded; ``None`` where price or time is unknown.
+
+    Example:
+        >>> list_cost("ml.m5.large", "training", "us-east-1", instances=2, seconds=1800)
+        0.115
+    """
+    price = list_price(instance_type, component, region)
+    if price is None or seconds is None:
+        return None
+    return round(price.usd_per_hour * instances * seconds / 3600, 6)
+
+
 @functools.cache
 def _prices() -> dict[tuple[str, str, str], Price]:
     rows: list[tuple[str, str, str, float, str, str]] = table("prices")["rows"]

@@ -43,9 +43,18 @@ def spec_for_attempt(
     if isinstance(timeout, timedelta):
         spec = with_timeout(spec, timeout.total_seconds())
     # Propeller's word has gone through node, task and execution; the template is the task's alone.
-    said = getattr(metadata, "interruptible", None)
+    said = _said_interruptible(metadata)
     interruptible = getattr(own, "interruptible", None) if said is None else said
     return _on_spot(spec) if interruptible else spec
+
+
+def _said_interruptible(metadata: TaskExecutionMetadata | None) -> bool | None:
+    """Propeller's word: in the field for it, or, as 1.16.8 has it, in a label alone."""
+    said: bool | None = getattr(metadata, "interruptible", None)
+    labels: dict[str, str] = getattr(metadata, "labels", None) or {}
+    if said is None and labels.get("interruptible") in ("true", "false"):
+        return labels["interruptible"] == "true"
+    return said
 
 
 def with_timeout(spec: JobSpec, seconds: float) -> JobSpec:
@@ -71,7 +80,8 @@ def _on_spot(spec: JobSpec) -> JobSpec:
 def keep_interruptible() -> None:
     """Let flytekit's connector service hand on whether an attempt is interruptible.
 
-    Propeller sends it; flytekit 1.16.31 reads the message without it.
+    flytekit 1.16.31 reads the message without it. Propeller 1.16.8 does not send it; one that does
+    also says how many attempts there are, and then ``False`` is a word and no silence.
     """
     read = TaskExecutionMetadata.from_flyte_idl
     keeps = getattr(read, "keeps_interruptible", False)
@@ -80,7 +90,8 @@ def keep_interruptible() -> None:
 
     def from_flyte_idl(message: Any) -> TaskExecutionMetadata:
         metadata: Any = read(message)
-        metadata.interruptible = message.interruptible
+        if message.interruptible or message.max_attempts:
+            metadata.interruptible = message.interruptible
         return metadata
 
     from_flyte_idl.keeps_interruptible = True  # type: ignore[attr-defined]

@@ -14,9 +14,18 @@ from flyteidl.core.execution_pb2 import TaskExecution
 from flytekit.extend.backend.utils import is_terminal_phase
 
 from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.errors import JobFailed, JobInterrupted, JobStopped, ResourcesUnavailable
+from cdao_sdk.aws.calls import UNREACHABLE
+from cdao_sdk.errors import (
+    CdaoError,
+    JobFailed,
+    JobInterrupted,
+    JobStopped,
+    ResourcesUnavailable,
+    SubmissionError,
+)
 from cdao_sdk.flyte.create_request import execution_metadata
 from cdao_sdk.flyte.flytekit_runtime import read_outputs, staged
+from cdao_sdk.flyte.job_meta import Refusal
 from cdao_sdk.flyte.local_attempts import TimedOut, timeout_message
 
 if TYPE_CHECKING:
@@ -88,16 +97,30 @@ def run_attempt(
         )
     )
     try:
-        resource = _wait(connector, meta, node, policy.timeout_seconds)
+        refused = _refused(connector, meta)
+        resource = None if refused else _wait(connector, meta, node, policy.timeout_seconds)
     except BaseException:
         # An interrupt, or our own failure: no job goes on without a run that waits for it.
         bridge.run(connector.delete(meta))
         raise
+    if refused or resource is None:
+        raise refused or AssertionError
     if meta.flytekit_prefix:
         _tell_deck(resource, node)
         if resource.phase == TaskExecution.SUCCEEDED:
             return bridge.run(read_outputs(run.services.clients, meta.flytekit_prefix))
     return _outputs(resource, meta)
+
+
+def _refused(connector: SageMakerConnector, meta: JobMeta) -> CdaoError | None:
+    """Why there is no job and never will be; ``get`` would say it as Flyte hears it."""
+    try:
+        bridge.run(connector.submit(meta))
+    except ResourcesUnavailable:
+        return None  # it waits in line
+    except CdaoError as error:
+        return error
+    return None
 
 
 def _tell_deck(resource: Resource, node: NodeRun) -> None:
@@ -115,22 +138,18 @@ def _wait(
     while True:
         if timeout_seconds and not stopping and time.monotonic() - began > timeout_seconds:
             raise TimedOut(timeout_message(node.node, timeout_seconds), job_name=meta.job_name)
-        try:
-            resource = bridge.run(connector.get(meta))
-        except ResourcesUnavailable:
+        resource = bridge.run(connector.get(meta))
+        if _is_unreachable(resource):
             silent_since = silent_since or time.monotonic()
             if time.monotonic() - silent_since > _PATIENCE_SECONDS:
-                raise
-            time.sleep(pause)
-            continue
-        silent_since = 0.0
+                raise ResourcesUnavailable(resource.message or "", code=UNREACHABLE)
+        else:
+            silent_since = 0.0
         if is_terminal_phase(resource.phase):
             return resource
         if run.stop.is_set() and not stopping:
             stopping = True
             bridge.run(connector.delete(meta))
-            if meta.pending:
-                return type(resource)(TaskExecution.ABORTED, message="stopped before it started")
         if stopping:
             time.sleep(pause)
         else:
@@ -138,20 +157,30 @@ def _wait(
         pause = min(pause * _PAUSE_GROWTH, run.poll_seconds)
 
 
+def _is_unreachable(resource: Resource) -> bool:
+    facts = cast("Mapping[str, object]", resource.custom_info or {})
+    return UNREACHABLE in (facts.get("unanswered"), facts.get("waiting_for"))
+
+
 def _outputs(resource: Resource, meta: JobMeta) -> LiteralMap:
     message = resource.message or ""
     if resource.phase == TaskExecution.SUCCEEDED:
         return cast("LiteralMap", resource.outputs)
-    if resource.phase == TaskExecution.ABORTED:
-        msg = f"Job {meta.job_name} was stopped. {message}".rstrip()
-        raise JobStopped(msg)
-    kind = JobInterrupted if resource.phase == TaskExecution.RETRYABLE_FAILED else JobFailed
     facts = cast("Mapping[str, object]", resource.custom_info or {})
+    if facts.get("status") == "Stopped" and "failure_reason" not in facts:
+        msg = f"Job {facts['job_name']} was stopped."
+        raise JobStopped(msg)
+    if error := facts.get("error"):  # refused after it had waited
+        code = str(facts.get("error_code", ""))
+        if error == "SubmissionError":
+            raise SubmissionError(message, code=code)
+        raise Refusal(str(error), message).raised()
+    kind = JobInterrupted if resource.phase == TaskExecution.RETRYABLE_FAILED else JobFailed
     reason = str(facts.get("failure_reason", message))
     frames = [line for line in reason.splitlines()[1:] if line.startswith("  ")]
     raise kind(
         message,
-        job_name=meta.job_name,
+        job_name=str(facts.get("job_name", meta.job_name)),
         reason=reason,
         user_traceback="\n".join(frames),
         log_tail=cast("Sequence[str]", facts.get("log_tail", ())),

@@ -59,6 +59,10 @@ class Services:
         options = self.status or StatusOptions.for_target(self.clients.target)
         return status_watcher(self.clients, options)
 
+    def root(self, output_prefix: str) -> str:
+        """S3 prefix for everything of ours: in the bucket, else below Flyte's own prefix."""
+        return f"s3://{self.bucket}/cdao" if self.bucket else output_prefix.rstrip("/")
+
 
 def check_bucket(services: Services) -> None:
     """Refuse a run in this process that would have nowhere to put its code and outputs.

@@ -15,7 +15,6 @@ from cdao_sdk.flyte.flytekit_runtime import uses_flytekit
 from cdao_sdk.flyte.inputs import InputEncoder, plain_value
 from cdao_sdk.kinds.hyperparameters import hyperparameter_text
 from cdao_sdk.kinds.job import DataSource, JobContext, ModelSource, RuntimeFiles
-from cdao_sdk.kinds.naming import job_name
 from cdao_sdk.kinds.registry import kind as find_kind
 from cdao_sdk.kinds.transform import parameter_environment
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from cdao_sdk.kinds.parameters import ParameterRole
     from cdao_sdk.kinds.spec import JobSpec
 
-__all__ = ["Attempt", "Place", "Submission", "model_uri", "prepare"]
+__all__ = ["Attempt", "Place", "Submission", "job_label", "model_uri", "prepare"]
 
 _INPUT_ROOT = {
     "training": "/opt/ml/input/data",
@@ -54,6 +53,11 @@ class Attempt:
     project: str = ""
     domain: str = ""
     task: str = ""
+
+    @property
+    def before(self) -> Attempt:
+        """The attempt before this one."""
+        return replace(self, attempt=self.attempt - 1)
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,11 @@ class Submission:
     calls: Sequence[ApiCall]
 
 
+def job_label(payload: TaskPayload, attempt: Attempt) -> str:
+    """What a job's name says beside its execution: with the function, it is known at sight."""
+    return f"{attempt.node}-{payload.entry.function}"  # n1-train, not n1
+
+
 def model_uri(payload: TaskPayload, inputs: Mapping[str, Literal]) -> str | None:
     """URI of the model that a job serves; None if its kind serves none."""
     for role in payload.roles:
@@ -107,6 +116,7 @@ def prepare(
     place: Place,
     model: ModelSource | None = None,
     *,
+    job_name: str,
     types: Mapping[str, LiteralType] | None = None,
     flytekit: FlytekitCall | None = None,
     secrets: Sequence[Mapping[str, object]] = (),
@@ -116,9 +126,10 @@ def prepare(
     Args:
         payload: The task.
         inputs: Its inputs.
-        attempt: Which try this is; the job's name is a function of it.
+        attempt: Which try this is.
         place: Where it runs.
         model: The model, for a kind that serves one.
+        job_name: The job's name, a function of the attempt.
         types: The inputs' declared types; they tell files inside structures from other values.
         flytekit: How flytekit is started, for a task that it runs; without it the requests are
             the same, but the job's document does not say it.
@@ -131,13 +142,10 @@ def prepare(
     if missing:
         msg = f"The task's inputs lack {', '.join(missing)}."
         raise PlanError(msg)
-    # With the function's name in it a job is known at sight: n1-train, not n1.
-    label = f"{attempt.node}-{payload.entry.function}"
-    name = job_name(attempt.execution, label, attempt.attempt)
     output_uri = f"{place.base_uri}/{attempt.node}"
     payload = replace(payload, spec=_with_checkpoints(payload, output_uri))
     context = JobContext(
-        job_name=name,
+        job_name=job_name,
         role_arn=place.role_arn,
         region=place.region,
         output_uri=output_uri,
@@ -156,7 +164,7 @@ def prepare(
             secrets=secrets,
         )
     context = _without_body(payload, inputs, context)
-    return Submission(name, (), {}, _calls(payload, context))
+    return Submission(job_name, (), {}, _calls(payload, context))
 
 
 def _with_checkpoints(payload: TaskPayload, output_uri: str) -> JobSpec:

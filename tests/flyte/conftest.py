@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pytest
 from cdao_sdk.aws.bridge import bridge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from cdao_sdk.flyte.job_meta import JobMeta
     from cdao_sdk.flyte.services import Services
@@ -35,12 +36,15 @@ class Driven:
     execution: str
     node: str = "n0"
     attempt: int = 0
+    output_prefix: str = ""
+    made: list[Driven] = field(default_factory=list)  # this one, and those replaced from it
 
     def __post_init__(self) -> None:
         from cdao_sdk.flyte.connector import SageMakerConnector
         from cdao_sdk.flyte.local_run import LocalRun
 
         self.connector = SageMakerConnector(self.task.job_kind, self.services)
+        self.made.append(self)
         self._code = LocalRun(self.execution, self.services).code_uri(self.task)
 
     @property
@@ -67,15 +71,28 @@ class Driven:
         run = LocalRun(self.execution, self.services, "project", "development")
         return execution_metadata(run, self.task.name, node=self.node, attempt=self.attempt)
 
-    async def create_async(self, **inputs: object) -> JobMeta:
+    async def store_async(self, **inputs: object) -> JobMeta:
         return await self.connector.create(
             task_template=self.template,
-            output_prefix="s3://cdao-tests/flyte/out",
+            output_prefix=self.output_prefix,
             inputs=self.literals(inputs),
             task_execution_metadata=self.metadata(),
         )
 
+    async def create_async(self, **inputs: object) -> JobMeta:
+        from cdao_sdk.errors import ResourcesUnavailable
+
+        meta = await self.store_async(**inputs)
+        with contextlib.suppress(ResourcesUnavailable):  # it waits in line
+            await self.connector.submit(meta)
+        return meta
+
+    def store(self, **inputs: object) -> JobMeta:
+        """What Flyte's CreateTask does: the request is kept."""
+        return bridge.run(self.store_async(**inputs))
+
     def create(self, **inputs: object) -> JobMeta:
+        """The request is kept, and sent as the first GetTask would; what is wrong is raised."""
         return bridge.run(self.create_async(**inputs))
 
     def get(self, meta: JobMeta) -> Any:
@@ -84,6 +101,11 @@ class Driven:
 
     def delete(self, meta: JobMeta) -> None:
         bridge.run(self.connector.delete(type(meta).decode(meta.encode())))
+
+    def described(self, meta: JobMeta) -> dict[str, object]:
+        """SageMaker's own description of the job."""
+        desk = self.connector.desk(meta.project, meta.domain)
+        return bridge.run(desk.describe(meta.job_name))
 
     def finish(self, meta: JobMeta, timeout: float = 40) -> Any:
         from flytekit.extend.backend.utils import is_terminal_phase
@@ -98,17 +120,28 @@ class Driven:
         from flytekit import FlyteContextManager
         from flytekit.core.type_engine import TypeEngine
 
+        from cdao_sdk.flyte.flytekit_runtime import read_outputs
+
         types = self.task.python_interface.outputs
         context = FlyteContextManager.current_context()
-        return TypeEngine.literal_map_to_kwargs(context, resource.outputs, types)["o0"]
+        outputs = resource.outputs
+        if outputs is None:  # they lie where Propeller reads them
+            outputs = bridge.run(read_outputs(self.services.clients, self.output_prefix))
+        return TypeEngine.literal_map_to_kwargs(context, outputs, types)["o0"]
 
 
 @pytest.fixture
-def driven(services: Services) -> Callable[..., Driven]:
+def driven(services: Services) -> Iterator[Callable[..., Driven]]:
     """Drives a task on the embedded server, each time in an execution of its own."""
+    made: list[Driven] = []
 
     def make(task: Any, **changes: Any) -> Driven:
         execution = "t" + secrets.token_hex(8)
-        return Driven(task, **{"services": services, "execution": execution, **changes})
+        given = {"services": services, "execution": execution, "made": made}
+        return Driven(task, **{**given, **changes})
 
-    return make
+    yield make
+    for driven in made:
+        bridge.run(driven.connector.close())
+        if driven.services.clients is not services.clients:
+            bridge.run(driven.services.clients.close())  # what was under way has opened it again

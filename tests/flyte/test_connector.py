@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +24,12 @@ from cdao_sdk.errors import (
 )
 from cdao_sdk.flyte.connector import SageMakerConnector
 from cdao_sdk.flyte.job_meta import JobMeta
+from cdao_sdk.flyte.reaper import Reaper
 from cdao_sdk.kinds.registry import KINDS
 
 if TYPE_CHECKING:
     from cdao_sdk.flyte.services import Services
+    from cdao_sdk.local.server import LocalSageMaker
 
 WAITING = TaskExecution.WAITING_FOR_RESOURCES
 
@@ -58,7 +62,7 @@ def test_job_runs_and_its_result_becomes_the_outputs(driven: Any) -> None:
 def test_create_twice_makes_one_job(driven: Any, boto: Any) -> None:
     job = driven(odd_jobs.quick)
     first, second = job.create(number=3), job.create(number=3)
-    assert first == second
+    assert first == replace(second, created=first.created)
     assert names(boto, job.execution) == [first.job_name]
     assert job.value(job.finish(second)) == 4
 
@@ -119,7 +123,10 @@ def test_delete_stops_a_running_job(driven: Any) -> None:
         pass
     job.delete(meta)
     job.delete(meta)
-    assert job.finish(meta).phase == TaskExecution.ABORTED
+    resource = job.finish(meta)
+    assert resource.phase == TaskExecution.FAILED
+    assert "was stopped, and not by Flyte" in resource.message
+    assert resource.custom_info["status"] == "Stopped"
     job.delete(meta)
 
 
@@ -131,17 +138,100 @@ def test_delete_leaves_a_finished_job_alone(driven: Any) -> None:
     assert job.get(meta).phase == TaskExecution.SUCCEEDED
 
 
-def test_delete_of_a_job_that_never_was_passes(driven: Any) -> None:
+def test_create_makes_nothing_and_get_makes_the_job(driven: Any, boto: Any) -> None:
+    """Propeller does not come back to a job whose creation it has no answer of."""
+    job = driven(odd_jobs.quick)
+    meta = job.store(number=3)
+    assert names(boto, job.execution) == []
+    job.get(meta)
+    assert names(boto, job.execution) == [meta.job_name]
+    assert job.value(job.finish(meta)) == 4
+
+
+def test_any_replica_makes_the_job(driven: Any, boto: Any) -> None:
+    job = driven(odd_jobs.quick)
+    meta = job.store(number=3)
+    other = replace(job)  # another connector, that knows nothing but the meta
+    assert other.connector is not job.connector
+    assert other.value(other.finish(meta)) == 4
+    assert job.value(job.finish(meta)) == 4
+    assert names(boto, job.execution) == [meta.job_name]
+
+
+def test_request_that_nobody_asks_after_is_sent_all_the_same(
+    driven: Any, boto: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdao_sdk.flyte.job_desk._KICK_SECONDS", 0.05)
+    job = driven(odd_jobs.quick)
+    meta = job.store(number=3)
+    deadline = time.monotonic() + 20
+    while names(boto, job.execution) != [meta.job_name]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert job.value(job.finish(meta)) == 4
+
+
+def test_job_that_was_stopped_before_it_was_made_is_never_made(driven: Any, boto: Any) -> None:
+    job = driven(odd_jobs.quick)
+    meta = job.store(number=1)
+    job.delete(meta)
+    for connector in (job, replace(job)):  # Propeller may ask once more, and another replica
+        resource = connector.get(meta)
+        assert resource.phase == TaskExecution.FAILED
+        assert "was stopped before it was made" in resource.message
+    assert names(boto, job.execution) == []
+
+
+def test_job_that_is_made_while_it_is_stopped_elsewhere_is_stopped(driven: Any, boto: Any) -> None:
+    job = driven(odd_jobs.slow)
+    meta = job.store(seconds=60.0)
+    replace(job).delete(meta)  # this replica is not told of it
+    job.get(meta)
+    bridge.run(Reaper(lambda: job.connector.desks).sweep())
+    described = boto("sagemaker").describe_processing_job(ProcessingJobName=meta.job_name)
+    assert described["ProcessingJobStatus"] in ("Stopping", "Stopped")
+
+
+def test_job_that_sagemaker_does_not_stop_now_is_stopped_later(
+    driven: Any, proxied: Services, proxy: Any, boto: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Propeller gives up on an abort that fails a dozen times in a row."""
+    monkeypatch.setattr("cdao_sdk.flyte.job_desk._STOP_SECONDS", 0.0)
+    job = driven(odd_jobs.slow, services=proxied)
+    meta = job.create(seconds=60.0)
+    proxy.refusals["StopProcessingJob"] = "InternalFailure"
+    job.delete(meta)
+    proxy.refusals.clear()
+    other = replace(job)  # this process may be gone by then
+    other.store(seconds=0.0)
+    assert bridge.run(Reaper(lambda: other.connector.desks).sweep()) == [meta.job_name]
+    assert bridge.run(Reaper(lambda: other.connector.desks).sweep()) == []
+    described = boto("sagemaker").describe_processing_job(ProcessingJobName=meta.job_name)
+    assert described["ProcessingJobStatus"] in ("Stopping", "Stopped")
+
+
+def test_attempt_stops_the_job_of_the_one_before(driven: Any, boto: Any) -> None:
+    """Propeller calls an attempt failed when the answer to its creation is lost."""
+    first = driven(odd_jobs.slow)
+    lost = first.create(seconds=60.0)
+    second = replace(first, attempt=1)
+    meta = second.create(seconds=0.0)
+    assert meta.earlier_names == lost.job_names
+    described = boto("sagemaker").describe_processing_job(ProcessingJobName=lost.job_name)
+    assert described["ProcessingJobStatus"] in ("Stopping", "Stopped")
+    assert second.finish(meta).phase == TaskExecution.SUCCEEDED
+
+
+def test_job_whose_record_was_deleted_is_not_made_again(
+    driven: Any, boto: Any, embedded: LocalSageMaker
+) -> None:
     job = driven(odd_jobs.quick)
     meta = job.create(number=1)
     job.finish(meta)
-    job.delete(replace(meta, job_name="t-never-was"))
-
-
-def test_job_that_is_gone_fails(driven: Any) -> None:
-    job = driven(odd_jobs.quick)
-    meta = job.create(number=1)
-    resource = job.get(replace(meta, job_name="t-never-was"))
+    gone = replace(meta, job_names=(f"{meta.job_name}-gone",))
+    jobs = embedded.state_dir / "sagemaker" / "processing"
+    shutil.copytree(jobs / meta.job_name / "logs", jobs / gone.job_name / "logs")
+    resource = job.get(gone)
     assert resource.phase == TaskExecution.FAILED
     assert "not there any more" in resource.message
 
@@ -169,7 +259,7 @@ def test_waiting_request_that_is_refused_for_good_fails(
     job = driven(odd_jobs.quick, services=proxied)
     meta = job.create(number=3)
     proxy.refusals["CreateProcessingJob"] = "AccessDeniedException"
-    resource = job.get(meta)
+    resource = job.finish(meta)
     assert resource.phase == TaskExecution.FAILED
     assert "iam:PassRole" in resource.message
 
@@ -181,7 +271,6 @@ def test_delete_of_a_waiting_request_leaves_nothing(
     job = driven(odd_jobs.predict, services=proxied)
     data = FlyteFile(put(boto, "connector/rows.csv", b"1,2\n"))
     meta = job.create(model_path="s3://cdao-tests/m.tar.gz", data=data)
-    assert [call["operation"] for call in meta.pending] == ["CreateTransformJob"]
     assert len(models(boto, job.execution)) == 1
     job.delete(meta)
     assert models(boto, job.execution) == []
@@ -191,7 +280,9 @@ def test_throttled_look_is_no_failure(driven: Any, proxied: Services, proxy: Any
     job = driven(odd_jobs.quick, services=proxied)
     meta = job.create(number=3)
     proxy.refusals["DescribeProcessingJob"] = "ThrottlingException"
-    assert job.get(meta).phase == TaskExecution.RUNNING
+    proxy.refusals["ListProcessingJobs"] = "ThrottlingException"
+    for _ in range(3):
+        assert job.get(meta).phase in (TaskExecution.INITIALIZING, TaskExecution.RUNNING)
     proxy.refusals.clear()
     assert job.value(job.finish(meta)) == 4
 
@@ -203,8 +294,11 @@ def test_unreachable_endpoint_is_named(driven: Any, services: Services) -> None:
     job = driven(odd_jobs.quick)
     meta = job.create(number=3)
     job.connector = SageMakerConnector(job.task.job_kind, replace(services, clients=clients))
+    resource = job.get(meta)
+    assert resource.phase == TaskExecution.QUEUED  # which says nothing about the job
+    assert "http://127.0.0.1:9 did not answer" in resource.message
     with pytest.raises(ResourcesUnavailable, match=r"http://127\.0\.0\.1:9 did not answer"):
-        job.get(meta)
+        job.store(number=3)
     bridge.run(clients.close())
 
 
@@ -235,12 +329,18 @@ def test_template_of_another_release_is_refused(driven: Any) -> None:
     job = driven(odd_jobs.quick)
     template = job.template
     template.custom["version"] = 99
-    with pytest.raises(SpecError, match="version 99"):
-        bridge.run(
-            job.connector.create(
-                task_template=template, output_prefix="s3://b/x", inputs=job.literals({"number": 1})
-            )
+    meta = bridge.run(
+        job.connector.create(
+            task_template=template, output_prefix="s3://b/x", inputs=job.literals({"number": 1})
         )
+    )
+    # No error of create: Propeller would try again what no attempt can mend.
+    resource = job.get(meta)
+    assert resource.phase == TaskExecution.FAILED
+    assert "version 99" in resource.message
+    with pytest.raises(SpecError, match="version 99"):
+        bridge.run(job.connector.submit(meta))
+    job.delete(meta)
 
 
 def test_request_without_metadata_is_known_by_its_output_prefix(driven: Any) -> None:
@@ -260,7 +360,8 @@ def test_request_without_metadata_is_known_by_its_output_prefix(driven: Any) -> 
 def test_without_a_bucket_everything_goes_below_flytes_prefix(
     driven: Any, services: Services, boto: Any
 ) -> None:
-    job = driven(odd_jobs.quick)  # the code is uploaded by whoever registers
+    # The code is uploaded by whoever registers.
+    job = driven(odd_jobs.quick, output_prefix="s3://cdao-tests/flyte/out")
     job.connector = SageMakerConnector(job.task.job_kind, replace(services, bucket=None))
     meta = job.create(number=3)
     described = boto("sagemaker").describe_processing_job(ProcessingJobName=meta.job_name)

@@ -16,6 +16,7 @@ from flyteidl.admin.agent_pb2 import (
     TaskCategory,
 )
 from flyteidl.core.execution_pb2 import TaskExecution
+from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.service.agent_pb2_grpc import (
     AgentMetadataServiceStub,
     AsyncAgentServiceStub,
@@ -28,6 +29,7 @@ from flytekit.extend.backend.connector_service import (
 )
 
 import cdao_sdk
+from cdao_sdk.aws.storage import split_s3_uri
 from cdao_sdk.flyte.connector import register_connectors
 
 if TYPE_CHECKING:
@@ -76,8 +78,12 @@ def request_for(job: Any, inputs: dict[str, object]) -> CreateTaskRequest:
     )
 
 
-def test_create_get_and_delete_over_the_wire(serve: Any, driven: Any) -> None:
+def test_create_get_and_delete_over_the_wire(serve: Any, driven: Any, boto: Any) -> None:
     job = driven(odd_jobs.quick)
+
+    def read(uri: str) -> bytes:
+        bucket, key = split_s3_uri(uri)
+        return boto("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
 
     async def talk(channel: grpc.aio.Channel) -> None:
         stub = AsyncAgentServiceStub(channel)
@@ -89,7 +95,12 @@ def test_create_get_and_delete_over_the_wire(serve: Any, driven: Any) -> None:
             phase = resource.phase
             await asyncio.sleep(0.02)
         assert phase == TaskExecution.SUCCEEDED, resource
-        assert resource.outputs.literals["o0"].scalar.primitive.integer == 4
+        # Outputs and deck lie where Propeller looks for them: below the output prefix.
+        assert not resource.outputs.literals
+        written = await asyncio.to_thread(read, "s3://cdao-tests/grpc/out/outputs.pb")
+        outputs = LiteralMap.FromString(written)
+        assert outputs.literals["o0"].scalar.primitive.integer == 4
+        assert b"<html" in await asyncio.to_thread(read, "s3://cdao-tests/grpc/out/deck.html")
         assert resource.custom_info["job_name"].startswith(job.execution)
         delete = DeleteTaskRequest(task_category=CATEGORY, resource_meta=created.resource_meta)
         await stub.DeleteTask(delete)
@@ -117,8 +128,12 @@ def test_refusal_reaches_propeller_with_its_words(serve: Any, driven: Any) -> No
 
     async def talk(channel: grpc.aio.Channel) -> None:
         stub = AsyncAgentServiceStub(channel)
-        with pytest.raises(grpc.aio.AioRpcError, match="lack number"):
-            await stub.CreateTask(request_for(job, {}))
+        created = await stub.CreateTask(request_for(job, {}))
+        get = GetTaskRequest(task_category=CATEGORY, resource_meta=created.resource_meta)
+        # As the job's failure and not as the call's: another attempt would not mend it.
+        resource = (await stub.GetTask(get)).resource
+        assert resource.phase == TaskExecution.FAILED
+        assert "lack number" in resource.message
         hostile = GetTaskRequest(task_category=CATEGORY, resource_meta=b"\x80\x04]\x94.")
         with pytest.raises(grpc.aio.AioRpcError, match="resource meta"):
             await stub.GetTask(hostile)

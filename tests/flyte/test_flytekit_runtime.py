@@ -109,8 +109,9 @@ def test_request_holds_neither_inputs_nor_arguments(driven: Any) -> None:
             task_execution_metadata=job.metadata(),
         )
     )
+    bridge.run(job.connector.submit(meta))
     job.delete(meta)
-    described = bridge.run(job.connector.describe(meta.job_name))
+    described = job.described(meta)
     assert [item["InputName"] for item in described["ProcessingInputs"]] == ["cdao", "cdao-job"]
     assert prefix not in json.dumps(described, default=str)
     assert meta.flytekit_prefix == prefix

@@ -309,8 +309,25 @@ def test_what_propeller_says_of_spot_comes_through_the_connector_service() -> No
     from flytekit.models.task import TaskExecutionMetadata
 
     for said in (True, False):
-        metadata: Any = TaskExecutionMetadata.from_flyte_idl(Message(interruptible=said))
+        message = Message(interruptible=said, max_attempts=1)
+        metadata: Any = TaskExecutionMetadata.from_flyte_idl(message)
         assert metadata.interruptible is said
+    # Propeller 1.16.8 leaves the field out, and says it in a label.
+    assert not hasattr(TaskExecutionMetadata.from_flyte_idl(Message()), "interruptible")
+
+
+@pytest.mark.parametrize(("label", "spot"), [("true", True), ("false", False)])
+def test_what_propeller_says_of_spot_in_a_label_holds(
+    driven: Any, monkeypatch: pytest.MonkeyPatch, label: str, spot: bool
+) -> None:
+    from cdao_sdk.flyte.attempt_spec import spec_for_attempt
+    from cdao_sdk.kinds.build import build_spec
+
+    job = driven(flows.double)
+    metadata = job.metadata()
+    metadata.labels["interruptible"] = label
+    spec = spec_for_attempt(build_spec("training", {"framework": "pytorch"}), job.template, metadata)
+    assert getattr(spec, "use_spot_instances", None) is spot
 
 
 def test_forgotten_job_ends_soon_after_its_timeout(driven: Any, boto: Any) -> None:

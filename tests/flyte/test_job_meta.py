@@ -12,9 +12,9 @@ from flytekit.models.interface import TypedInterface, Variable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdao_sdk.errors import ConfigurationError, SpecError
+from cdao_sdk.errors import CdaoError, ConfigurationError, PlanError, SpecError
 from cdao_sdk.flyte.bundle import EntryPoint
-from cdao_sdk.flyte.job_meta import JobMeta, encode_interface
+from cdao_sdk.flyte.job_meta import JobMeta, Refusal, encode_interface
 from cdao_sdk.flyte.payload import TaskPayload
 from cdao_sdk.kinds.build import build_spec
 
@@ -23,11 +23,22 @@ INTERFACE = TypedInterface(
 )
 META = JobMeta(
     kind="processing",
-    job_name="f1-n0-abc-0",
+    job_names=("f1-n0-abc-0", "f1-n0-type1-def-0"),
+    request_uri="s3://b/cdao/p/d/f1/n0/f1-n0-abc-0/request-0123456789abcdef.pb",
+    request_digest="0" * 64,
+    created=1795631254.458,
+    project="p",
+    domain="d",
+    execution="f1",
+    node="n0",
+    attempt=1,
     runs_body=True,
     interface=encode_interface(INTERFACE),
-    pending=[{"operation": "CreateProcessingJob", "parameters": {"A": [1, {"B": "c"}]}}],
-    waiting="no capacity",
+    output_prefix="s3://flyte/metadata/propeller/p-d-f1/n0/data/1",
+    has_deck=True,
+    instance_types=("ml.m5.large", "ml.m5.xlarge"),
+    earlier_names=("f1-n0-abc-0",),
+    refusal=Refusal("PlanError", "no such input"),
 )
 PAYLOAD = TaskPayload(
     kind="processing",
@@ -53,11 +64,20 @@ def test_meta_survives_its_own_encoding() -> None:
     assert JobMeta.decode(META.encode()).outputs == {
         "o0": TypeEngine.to_literal_type(dict[str, float])
     }
-    (pending,) = META.pending_calls
-    assert (pending.operation, pending.parameters) == (
-        "CreateProcessingJob",
-        {"A": [1, {"B": "c"}]},
-    )
+
+
+def test_meta_is_small_and_holds_no_values() -> None:
+    """Propeller keeps it in the workflow's Kubernetes object, and logs it."""
+    assert len(META.encode()) < 2_000
+
+
+def test_refusal_is_the_error_again() -> None:
+    refusal = Refusal.of(SpecError("this is wrong", problems=["and this"]))
+    error = refusal.raised()
+    assert isinstance(error, SpecError)
+    assert str(error) == "this is wrong\n  - and this"
+    assert type(Refusal("KeyboardInterrupt", "x").raised()) is CdaoError
+    assert len(Refusal.of(PlanError("x" * 10_000)).message) == 2_000
 
 
 def changed(**changes: Any) -> bytes:
@@ -73,15 +93,19 @@ def changed(**changes: Any) -> bytes:
         b"[]",
         b"[" * 100_000,
         b"\xff\xfe",
-        changed(version=2),
+        changed(version=1),
         changed(kind=5),
-        changed(job_name="../../etc"),
-        changed(job_name=""),
+        changed(job_names=["../../etc"]),
+        changed(job_names=[""]),
+        changed(job_names=["a"] * 11),
+        changed(request_uri="file:///etc/passwd"),
+        changed(request_digest="xyz"),
+        changed(output_prefix="s3://" + "x" * 2_000),
+        changed(interface="A" * 70_000),
         changed(runs_body="yes"),
         changed(surprise=1),
-        changed(pending=[{"operation": "DeleteBucket", "parameters": {}}]),
-        changed(pending=[{"operation": "CreateModel"}]),
-        changed(pending="all"),
+        changed(refusal={"error": "PlanError"}),
+        changed(refusal="all"),
     ],
     ids=lambda data: data[:40],
 )

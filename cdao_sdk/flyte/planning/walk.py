@@ -25,7 +25,6 @@ from flytekit.models import literals as lit
 
 from cdao_sdk.aws.bridge import bridge
 from cdao_sdk.errors import CdaoError
-from cdao_sdk.flyte.connector import SageMakerConnector
 from cdao_sdk.flyte.create_request import execution_metadata, task_template
 from cdao_sdk.flyte.entities import compiling
 from cdao_sdk.flyte.flytekit_runtime import staged
@@ -38,7 +37,9 @@ from cdao_sdk.flyte.planning.recording import OpenQuestion, artifact_uri
 from cdao_sdk.flyte.planning.values import OtherStep
 from cdao_sdk.flyte.results import uri_literal
 from cdao_sdk.flyte.run_inputs import launch_plan_literals
+from cdao_sdk.flyte.submitter import Submitter
 from cdao_sdk.flyte.task import SageMakerTask
+from cdao_sdk.flyte.task_request import TaskRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -238,9 +239,8 @@ class Walk:
         literals: Mapping[str, lit.Literal],
         at: Circumstances,
     ) -> str:
-        """Have the connector make the job, as Propeller would; returns the job's name."""
+        """Have the job made, as the connector would; returns its name."""
         services, inputs = self.run.services, lit.LiteralMap(dict(literals))
-        connector = SageMakerConnector(task.job_kind, services)
         policy = node_policy(task, at.metadata, interruptible=at.interruptible)
         metadata = execution_metadata(
             self.run, template.id.name, node=at.node, interruptible=policy.interruptible
@@ -248,13 +248,9 @@ class Walk:
         # Without a bucket it is the cluster that says where flytekit reads and writes.
         writable = replace(services, bucket=services.bucket or _NO_PREFIX.removeprefix("s3://"))
         template, output_prefix = bridge.run(staged(writable, template, inputs, metadata))
-        creating = connector.create(
-            task_template=template,
-            output_prefix=output_prefix or _NO_PREFIX,
-            inputs=inputs,
-            task_execution_metadata=metadata,
-        )
-        return bridge.run(creating).job_name
+        request = TaskRequest(template, output_prefix or _NO_PREFIX, inputs, metadata)
+        sending = Submitter(task.job_kind, services).send(request)
+        return bridge.run(sending).job_name
 
 
 def _ask_nothing_of_an_unknown_model(payload: TaskPayload, inputs: Values) -> None:

@@ -1,0 +1,366 @@
+"""Makes, looks after and stops the jobs of one kind, so that each is made once and none is lost.
+
+What may happen at any instant: the process is killed, a call comes twice or at once in two
+replicas, an answer is lost. What makes that harmless:
+
+- ``store`` makes nothing in SageMaker. The request lies in S3 before Flyte hears of it.
+- A job's name is a function of the attempt; SageMaker takes one job of a name. So ``ensure`` may
+  be called by anybody, any number of times.
+- ``stop`` leaves a mark in S3 before it takes for granted that there is no job. Whoever makes the
+  job later looks for the mark afterwards, and stops it again; ``reaper`` looks for marks of those
+  that were killed in between.
+- Before an attempt's job is made, the jobs of the attempt before are stopped: Propeller calls an
+  attempt failed when the answer to its creation is lost.
+"""
+
+# flytekit ships no type information: what comes from it is unknown to the checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cdao_sdk.aws import logs as job_logs
+from cdao_sdk.aws.calls import call
+from cdao_sdk.errors import CdaoError, JobStopped, NotFound, ResourcesUnavailable, SubmissionError
+from cdao_sdk.flyte.deadline import remaining_seconds
+from cdao_sdk.flyte.request_store import RequestStore
+from cdao_sdk.flyte.submitter import Submitter
+from cdao_sdk.flyte.waiting_line import Waiting, WaitingLines, never_fits
+from cdao_sdk.kinds.job import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from cdao_sdk.aws.job_status import JobStatus
+    from cdao_sdk.flyte.job_meta import JobMeta
+    from cdao_sdk.flyte.services import Services
+    from cdao_sdk.flyte.task_request import TaskRequest
+    from cdao_sdk.flyte.waiting_line import WaitingLine
+    from cdao_sdk.kinds.job import ApiCall, JobKind
+
+__all__ = ["JobDesk"]
+
+logger = logging.getLogger(__name__)
+
+_KICK_SECONDS = 2.0
+"""When a stored request is sent though nobody has asked after it. Propeller asks at once, but its
+questions queue up behind its own rate limit when thousands of jobs begin."""
+_STOP_SECONDS = 5.0
+"""How long a stop is tried; Flyte gives the call 10 s."""
+_STOP_PAUSE_SECONDS = 0.5
+_FRESH_AT_MOST = 10_000
+_ABORTED_AT_MOST = 50_000
+
+
+@dataclass
+class _Fresh:
+    """A request that this process has stored, and that nobody can have sent yet."""
+
+    request: TaskRequest
+    kick: asyncio.TimerHandle
+
+
+class JobDesk:
+    """The jobs of one kind in one account.
+
+    Args:
+        kind: The kind.
+        services: Where they run.
+        check: Says what forbids a job, by its calls.
+    """
+
+    def __init__(
+        self,
+        kind: JobKind[Any],
+        services: Services,
+        check: Callable[[Sequence[ApiCall], Services], Sequence[str]] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.services = services
+        self.submitter = Submitter(kind, services, check)
+        self.requests = RequestStore(kind, services)
+        embedded = services.clients.target.is_embedded
+        self.lines = WaitingLines(0.1, 0.5) if embedded else WaitingLines()
+        self.decked: set[str] = set()
+        self.began = time.monotonic()
+        self.asked: dict[str, float] = {}
+        self._waiting: dict[str, tuple[str, str]] = {}
+        self._fresh: dict[str, _Fresh] = {}
+        self._flights: dict[str, asyncio.Task[None]] = {}
+        self._aborted: dict[str, None] = {}  # in order, to forget the oldest
+
+    # --- storing ---
+
+    async def store(self, request: TaskRequest) -> JobMeta:
+        """Keep a request; nothing is made of it yet, unless nobody asks after it.
+
+        Raises:
+            CdaoError: It cannot be kept; see ``RequestStore.keep``.
+        """
+        meta = await self.requests.keep(request)
+        if meta.job_names and meta.job_name not in self._fresh:
+            loop = asyncio.get_running_loop()
+            kick = loop.call_later(_KICK_SECONDS, self._kicked, meta)
+            self._fresh[meta.job_name] = _Fresh(request, kick)
+            while len(self._fresh) > _FRESH_AT_MOST:
+                self._forget(next(iter(self._fresh)))
+        return meta
+
+    async def close(self) -> None:
+        """Send nothing any more by itself, and wait for what is under way."""
+        for name in list(self._fresh):
+            self._forget(name)
+        if self._flights:
+            await asyncio.wait(list(self._flights.values()))
+
+    def _kicked(self, meta: JobMeta) -> None:
+        if meta.job_name in self._fresh:
+            self._flight(meta, 0)
+
+    def _forget(self, name: str) -> None:
+        if (fresh := self._fresh.pop(name, None)) is not None:
+            fresh.kick.cancel()
+
+    # --- making ---
+
+    async def ensure(self, meta: JobMeta, step: int = 0) -> None:
+        """See to it that there is a job, if SageMaker takes it now.
+
+        Raises:
+            ResourcesUnavailable: It does not; the request waits in line.
+            JobStopped: It has been stopped before it was made.
+            CdaoError: It is refused for good.
+        """
+        if meta.refusal is not None:
+            raise meta.refusal.raised()
+        # A call that is broken off (Flyte's deadline) does not break off what others wait for.
+        await asyncio.shield(self._flight(meta, step))
+
+    def _flight(self, meta: JobMeta, step: int) -> asyncio.Task[None]:
+        name = meta.job_names[step]
+        flight = self._flights.get(name)
+        if flight is None:
+            flight = asyncio.ensure_future(self._ensure(meta, step))
+            self._flights[name] = flight
+            flight.add_done_callback(functools.partial(self._landed, name))
+        return flight
+
+    def _landed(self, name: str, flight: asyncio.Task[None]) -> None:
+        self._flights.pop(name, None)
+        if not flight.cancelled() and (error := flight.exception()) is not None:
+            logger.debug("%s was not made: %s", name, error)  # whoever asked has it too
+
+    async def _ensure(self, meta: JobMeta, step: int) -> None:
+        name = meta.job_names[step]
+        line = self._line(meta, step)
+        if (verdict := line.verdict(name)) is not None:
+            raise verdict
+        if name not in self._fresh and name not in line:
+            await self._check_not_over(meta, name)
+        send = functools.partial(self._send, meta, step)
+        if not len(line):
+            try:
+                await send()
+            except ResourcesUnavailable as error:
+                line.join(Waiting(name, meta.created, send))
+                line.refused(name, error)
+                raise
+            return
+        line.join(Waiting(name, meta.created, send))
+        await line.advance()
+        if (verdict := line.verdict(name)) is not None:
+            raise verdict
+        if name in line:
+            reason, code = line.reason(name)
+            msg = f"{reason} (place {line.place(name)} of {len(line)} in line)"
+            raise ResourcesUnavailable(msg, code=code)
+
+    async def _send(self, meta: JobMeta, step: int) -> None:
+        """Make the job of a step; a stop that came meanwhile wins."""
+        name = meta.job_names[step]
+        self._refuse_stopped(name)
+        fresh = self._fresh.get(name)
+        is_late = fresh is None
+        request = await self.requests.load(meta) if fresh is None else fresh.request
+        if step == 0 and meta.earlier_names:
+            for earlier in meta.earlier_names:
+                await self._stop_job(earlier)
+        arn = await self._submit(meta, step, request)
+        self._forget(name)
+        self._waiting.pop(name, None)
+        self.services.watcher.noted(self.kind.name, name, arn)
+        if name in self._aborted or (is_late and await self._is_marked(meta, name)):
+            await self._stop_job(name)
+            self._refuse_stopped(name, marked=True)
+
+    async def _submit(self, meta: JobMeta, step: int, request: TaskRequest) -> str:
+        last = len(meta.job_names) - 1
+        for choice in range(step, last + 1):
+            try:
+                return (await self.submitter.send(request, step, choice)).arn
+            except ResourcesUnavailable as error:
+                if choice == last or not _is_hopeless(error):
+                    raise
+                logger.info("%s: %s; trying the next instance type", meta.job_names[step], error)
+        raise AssertionError  # unreachable: the last choice has returned or raised
+
+    def _line(self, meta: JobMeta, step: int) -> WaitingLine:
+        return self.lines.line(meta.instance_types[step : step + 1], meta.spot)
+
+    async def _check_not_over(self, meta: JobMeta, name: str) -> None:
+        """Refuse to make a job that was stopped before it was made, or that has been before.
+
+        Raises:
+            JobStopped: It was stopped.
+            NotFound: It has run, and was deleted since.
+        """
+        if await self._is_marked(meta, name):
+            self._refuse_stopped(name, marked=True)
+        # A job's record can be deleted; its log outlives it.
+        api, clients = self.kind.api, self.services.clients
+        if await job_logs.streams(clients, api.log_group, name):
+            msg = f"{self.kind.title} job {name} is not there any more."
+            raise NotFound(msg)
+
+    # --- looking ---
+
+    @property
+    def last_error(self) -> CdaoError | None:
+        """Why jobs could not be looked at just now; None when they could."""
+        return self.services.watcher.last_error(self.kind.name)
+
+    def in_progress(self) -> Collection[str]:
+        """Names of all jobs of this kind that were in progress when the watcher saw them last."""
+        return self.services.watcher.in_progress(self.kind.name)
+
+    def has_seen(self, name: str) -> bool:
+        """Whether this process knows that there is such a job."""
+        return self.services.watcher.known(self.kind.name, name) is not None
+
+    def is_waiting(self, meta: JobMeta, step: int) -> bool:
+        """Whether this process knows that the job of a step is yet to be made."""
+        name = meta.job_names[step]
+        return name in self._fresh or name in self._flights or name in self._line(meta, step)
+
+    def waits(self, name: str, error: ResourcesUnavailable) -> None:
+        """Remember why a job cannot be made now."""
+        self._waiting[name] = (str(error), error.code)
+        while len(self._waiting) > _FRESH_AT_MOST:
+            del self._waiting[next(iter(self._waiting))]
+
+    def why_waiting(self, name: str) -> tuple[str, str]:
+        """Why a job could not be made when it was tried last, and the error's code."""
+        return self._waiting.get(name, ("waiting for SageMaker", ""))
+
+    async def status(self, name: str) -> JobStatus:
+        """Where a job stands, as a shared watcher knows it.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        self.asked[name] = time.monotonic()
+        status = await self.services.watcher.status(self.kind.name, name)
+        if status.source == "list" and not status.secondary_status and not status.is_over:
+            # Lists do not tell when an instance began; by the time they are read it mostly has.
+            seen = replace(status.seen, phase=Phase.RUNNING, message="running")
+            return replace(status, seen=seen)
+        return status
+
+    async def describe(self, name: str) -> dict[str, object]:
+        """SageMaker's own description of a job."""
+        api = self.kind.api
+        return await call(self.services.clients, "sagemaker", api.describe, {api.name_field: name})
+
+    # --- stopping ---
+
+    async def stop(self, meta: JobMeta) -> None:
+        """Stop the job, whether it is there or not, and let none be made later.
+
+        Where SageMaker does not answer, a mark says that the job is to be stopped, and the reaper
+        sees to it: Propeller gives up on an abort that fails a dozen times.
+
+        Raises:
+            CdaoError: Neither SageMaker nor S3 takes it; Flyte asks again.
+        """
+        names = meta.job_names
+        self._abort(names)
+        for name in names:
+            self._forget(name)
+            for step in range(len(names)):
+                self._line(meta, step).leave(name)
+        flights = [self._flights[name] for name in names if name in self._flights]
+        if flights:
+            await asyncio.wait(flights)
+        for name in names:
+            if await self._stopped(name):
+                continue
+            await self.requests.mark(meta, name)
+            # It may have been made before the mark was there.
+            await self._stopped(name)
+
+    async def _stopped(self, name: str) -> bool:
+        """Whether a job is there, and is stopped now."""
+        until = time.monotonic() + min(_STOP_SECONDS, (remaining_seconds() or _STOP_SECONDS) - 1)
+        while True:
+            try:
+                return await self._stop_job(name)
+            except ResourcesUnavailable as error:
+                if time.monotonic() > until:
+                    logger.warning("%s cannot be stopped now, but will be: %s", name, error)
+                    return False
+                await asyncio.sleep(_STOP_PAUSE_SECONDS)
+
+    async def stop_by_name(self, name: str) -> None:
+        """Stop a job, if there is one of that name; a finished one is left alone."""
+        await self._stop_job(name)
+
+    async def _stop_job(self, name: str) -> bool:
+        """Whether there is such a job; it is stopped, and what was made beside it removed."""
+        api = self.kind.api
+        try:
+            await call(self.services.clients, "sagemaker", api.stop, {api.name_field: name})
+        except NotFound:
+            found = False
+        except SubmissionError as error:
+            if isinstance(error, ResourcesUnavailable):
+                raise
+            try:
+                description = await self.describe(name)
+            except NotFound:
+                found = False
+            else:
+                found = True
+                seen = self.kind.observe(description)
+                if not seen.phase.is_terminal and seen.status != "Stopping":
+                    raise
+        else:
+            found = True
+        await self.submitter.clean_up(name)
+        return found
+
+    def _abort(self, names: Sequence[str]) -> None:
+        self._aborted.update(dict.fromkeys(names))
+        while len(self._aborted) > _ABORTED_AT_MOST:
+            del self._aborted[next(iter(self._aborted))]
+
+    def _refuse_stopped(self, name: str, *, marked: bool = False) -> None:
+        if marked or name in self._aborted:
+            msg = f"{self.kind.title} job {name} was stopped before it was made."
+            raise JobStopped(msg)
+
+    async def _is_marked(self, meta: JobMeta, name: str) -> bool:
+        return name in self._aborted or await self.requests.is_marked(meta, name)
+
+
+def _is_hopeless(error: ResourcesUnavailable) -> bool:
+    """Whether waiting would not help: no capacity, or more than the quota will ever give."""
+    return error.code == "CapacityError" or (
+        error.code == "ResourceLimitExceeded" and never_fits(str(error))
+    )

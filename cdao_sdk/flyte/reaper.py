@@ -1,0 +1,158 @@
+"""Stops jobs that nobody waits for any more: what only a process that was killed can leave behind.
+
+Two kinds of them. A job that was made though it had been stopped before, or that SageMaker did not
+stop when it should: its mark lies in S3 (``job_desk``). And a job whose execution is over in FlyteAdmin: Flyte does not stop what it has no
+answer of. Only FlyteAdmin's word counts for these, so without ``admin_endpoint`` they are left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from cdao_sdk.aws.calls import call
+from cdao_sdk.errors import CdaoError, NotFound
+from cdao_sdk.flyte.request_store import MARKS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from cdao_sdk.flyte.job_desk import JobDesk
+
+__all__ = ["Reaper"]
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[a-z0-9-]+-[a-z2-7]{8}(-\d+)?")  # as kinds.naming makes them
+_MARK_SECONDS = 600.0
+"""How long after a mark its job may still appear: far longer than any call is under way."""
+_MARK_DAYS = 1
+_CHECKS_AT_MOST = 50
+
+
+@dataclass
+class Reaper:
+    """Looks for such jobs every now and then, as long as the process lives.
+
+    Attributes:
+        desks: Gives those who look after jobs.
+        is_over: Whether FlyteAdmin says that an execution (project, domain, name) is over; None:
+            it does not know it, or cannot say.
+        pause_seconds: Time between two looks.
+        unasked_seconds: A job is suspicious when Propeller has not asked after it for so long.
+    """
+
+    desks: Callable[[], Iterable[JobDesk]]
+    is_over: Callable[[str, str, str], Awaitable[bool | None]] | None = None
+    pause_seconds: float = 30.0
+    unasked_seconds: float = 900.0
+    _task: asyncio.Task[None] | None = None
+    _foreign: set[str] = field(default_factory=set[str])
+    _settled: set[str] = field(default_factory=set[str])
+
+    def wake(self) -> None:
+        """Begin, in the loop that is running, unless it has begun there."""
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+            self._task = loop.create_task(self._run(), name="cdao-reaper")
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self.pause_seconds)
+            await self.sweep()
+
+    async def sweep(self) -> list[str]:
+        """Look once.
+
+        Returns:
+            Names of the jobs that were stopped.
+        """
+        stopped: list[str] = []
+        for desk in list(self.desks()):
+            for look in (self._marked, self._unasked):
+                try:
+                    stopped += await look(desk)
+                except CdaoError as error:  # the next look may do better
+                    logger.warning("looking for lost %s jobs: %s", desk.kind.name, error)
+        return stopped
+
+    # --- stopped before they were made ---
+
+    async def _marked(self, desk: JobDesk) -> list[str]:
+        stopped: list[str] = []
+        now = dt.datetime.now(dt.timezone.utc)
+        for bucket in sorted(desk.requests.buckets):
+            prefix = f"{MARKS}/{desk.kind.name}/"
+            parameters = {"Bucket": bucket, "Prefix": prefix}
+            answer = await call(desk.services.clients, "s3", "ListObjectsV2", parameters)
+            marks = cast("Sequence[Mapping[str, object]]", answer.get("Contents", []))
+            ages = {
+                str(mark["Key"]): now - cast("dt.datetime", mark["LastModified"]) for mark in marks
+            }
+            old = [key for key, age in ages.items() if age.days >= _MARK_DAYS]
+            for key in old[:_CHECKS_AT_MOST]:
+                place = {"Bucket": bucket, "Key": key}
+                await call(desk.services.clients, "s3", "DeleteObject", place)
+            wanted = [key for key in sorted(ages, key=ages.__getitem__) if key not in self._settled]
+            for key in wanted[:_CHECKS_AT_MOST]:
+                stopped += await self._stop_marked(desk, key.removeprefix(prefix))
+                if ages[key].total_seconds() > _MARK_SECONDS:
+                    self._settled.add(key)  # no call that would make it is under way any more
+            self._settled &= ages.keys() | {k for k in self._settled if not k.startswith(prefix)}
+        return stopped
+
+    async def _stop_marked(self, desk: JobDesk, name: str) -> list[str]:
+        try:
+            seen = desk.kind.observe(await desk.describe(name))
+        except NotFound:
+            return []
+        if seen.phase.is_terminal or seen.status == "Stopping":
+            return []
+        logger.warning("%s runs though it has been stopped; stopping it", name)
+        await desk.stop_by_name(name)
+        return [name]
+
+    # --- of executions that are over ---
+
+    async def _unasked(self, desk: JobDesk) -> list[str]:
+        if self.is_over is None:
+            return []
+        stopped: list[str] = []
+        since = time.monotonic() - self.unasked_seconds
+        names = [name for name in desk.in_progress() if _NAME.fullmatch(name)]
+        suspects = [
+            name
+            for name in names
+            if name not in self._foreign and desk.asked.get(name, desk.began) < since
+        ]
+        for name in suspects[:_CHECKS_AT_MOST]:
+            if await self._is_over(desk, name):
+                logger.warning("%s belongs to an execution that is over; stopping it", name)
+                await desk.stop_by_name(name)
+                stopped.append(name)
+            else:
+                desk.asked[name] = time.monotonic()  # look again later
+        self._foreign &= set(names)
+        return stopped
+
+    async def _is_over(self, desk: JobDesk, name: str) -> bool:
+        try:
+            description = await desk.describe(name)
+        except NotFound:
+            return False
+        arn = description.get(desk.kind.api.arn_field)
+        answer = await call(desk.services.clients, "sagemaker", "ListTags", {"ResourceArn": arn})
+        tags = {
+            entry["Key"]: entry["Value"]
+            for entry in cast("Sequence[Mapping[str, str]]", answer.get("Tags", []))
+        }
+        identity = [tags.get(f"cdao:{part}", "") for part in ("project", "domain", "execution")]
+        if not all(identity) or self.is_over is None:
+            self._foreign.add(name)
+            return False
+        return bool(await self.is_over(*identity))
