@@ -10,6 +10,7 @@ import rich_click
 from click.exceptions import Exit
 
 from cdao_sdk.cli.config import config
+from cdao_sdk.cli.connector import connector
 from cdao_sdk.cli.demo import demo
 from cdao_sdk.cli.doctor import doctor
 from cdao_sdk.cli.exit_codes import ExitCode, exit_code_of
@@ -81,7 +82,7 @@ def cli(*, debug: bool) -> None:
     del debug  # the group has read it
 
 
-for _command in (demo, run, plan, jobs, monitor, logs, stop, local, config, doctor):
+for _command in (demo, run, plan, jobs, monitor, logs, stop, local, connector, config, doctor):
     cli.add_command(_command)
 
 
