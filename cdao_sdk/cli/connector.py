@@ -47,7 +47,7 @@ def connector() -> None:
 @click.option(
     "--max-concurrent",
     type=click.IntRange(1, 10_000),
-    default=256,
+    default=128,
     show_default=True,
     help="Calls that are worked on at once; more wait.",
 )

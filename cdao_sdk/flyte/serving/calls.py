@@ -41,6 +41,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _READ_IN_THREAD_BYTES = 256 * 1024
 # For callers that set no deadline; Propeller always does.
 _LONGEST_CALL_SECONDS = 60.0
+_LONGEST_SENDING_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,18 @@ class Limits:
     """How much is taken at once.
 
     Attributes:
-        concurrent: Calls that are worked on at once; more wait.
+        concurrent: Calls that are worked on at once; more wait, their requests unread.
         waiting: Calls that may wait; still more are refused as UNAVAILABLE.
-        bytes_held: Size of all requests that are worked on or wait.
     """
 
-    concurrent: int = 256
+    concurrent: int = 128
     waiting: int = 2_048
-    bytes_held: int = 128 * 1024 * 1024
 
 
 class Context(Protocol):
     """The little that is used of gRPC's context of a call."""
+
+    async def read(self) -> object: ...
 
     def time_remaining(self) -> float | None: ...
 
@@ -84,8 +85,6 @@ class Calls:
         self._metrics = metrics
         self._limits = limits or Limits()
         self._places = asyncio.Semaphore(self._limits.concurrent)
-        self._waiting = 0
-        self._bytes_held = 0
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._open = 0
@@ -97,17 +96,21 @@ class Calls:
     def unary(
         self, method: str, kind: type[RequestT], work: Callable[[RequestT], Awaitable[Message]]
     ) -> grpc.RpcMethodHandler[bytes, bytes]:
-        """A handler for one answer. It gets and gives bytes: a message that cannot be read has to
-        become a status, too."""
+        """A handler for one answer.
+
+        On the wire a stream of one request is a request. As a stream it is read when there is a
+        place for it, and not before: gRPC would hold the requests of all calls in memory. It is
+        read as bytes, for a message that cannot be parsed has to become a status, too.
+        """
 
         async def listed(request: RequestT) -> list[Message]:
             return [await work(request)]
 
-        async def answer(data: bytes, context: Context) -> bytes:
-            answers = await self._answer(method, kind, listed, data, context)
+        async def answer(_: AsyncIterator[bytes], context: Context) -> bytes:
+            answers = await self._answer(method, kind, listed, context)
             return answers[0] if answers else b""
 
-        return grpc.unary_unary_rpc_method_handler(answer)
+        return grpc.stream_unary_rpc_method_handler(answer)
 
     def stream(
         self,
@@ -117,18 +120,17 @@ class Calls:
     ) -> grpc.RpcMethodHandler[bytes, bytes]:
         """A handler for several answers."""
 
-        async def answer(data: bytes, context: Context) -> AsyncIterator[bytes]:
-            for each in await self._answer(method, kind, work, data, context):
+        async def answer(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            for each in await self._answer(method, kind, work, context):
                 yield each
 
-        return grpc.unary_stream_rpc_method_handler(answer)
+        return grpc.stream_stream_rpc_method_handler(answer)
 
     async def _answer(
         self,
         method: str,
         kind: type[RequestT],
         work: Callable[[RequestT], Awaitable[list[Message]]],
-        data: bytes,
         context: Context,
     ) -> list[bytes]:
         request_id = _request_id(context)
@@ -140,7 +142,7 @@ class Calls:
             outcome: list[bytes] | Status | None = None
             try:
                 # The task of `wait_for` shares the facts: what it learns is logged here.
-                outcome = await asyncio.wait_for(self._worked(kind, work, data), seconds)
+                outcome = await asyncio.wait_for(self._worked(kind, work, context), seconds)
             except asyncio.TimeoutError as error:
                 detail = (
                     f"The call was not done within the {seconds:.1f} s that its caller gave it."
@@ -150,6 +152,7 @@ class Calls:
             except Exception as error:  # noqa: BLE001 # the last place that can make a status of it
                 outcome = status_of(error)
                 _log_failure(error, outcome, time.perf_counter() - started)
+                _forget_frames(error)
             finally:
                 elapsed = time.perf_counter() - started
                 code = _code_name(outcome)
@@ -165,48 +168,43 @@ class Calls:
         self,
         kind: type[RequestT],
         work: Callable[[RequestT], Awaitable[list[Message]]],
-        data: bytes,
+        context: Context,
     ) -> list[bytes]:
-        async with self._place(len(data)):
-            request = await _read(kind, data)
+        async with self._place():
+            request = await _read(kind, context)
             return [answer.SerializeToString() for answer in await work(request)]
 
     @contextlib.asynccontextmanager
-    async def _place(self, size: int) -> AsyncGenerator[None]:
-        limits = self._limits
-        if self._waiting >= limits.waiting or self._bytes_held + size > limits.bytes_held:
+    async def _place(self) -> AsyncGenerator[None]:
+        waiting, in_flight = self._metrics.waiting, self._metrics.in_flight
+        if self._open >= self._limits.concurrent + self._limits.waiting:
             msg = (
-                f"The connector is busy: {self._waiting} calls wait and requests of"
-                f" {self._bytes_held} bytes are held; try again, or run more replicas."
+                f"The connector is busy: {self._open} calls are open; try again, or run more"
+                " replicas."
             )
             raise Busy(msg)
         self._open += 1
         self._is_idle.clear()
-        self._bytes_held += size
-        self._waiting += 1
-        self._metrics.waiting.inc()
-        has_place = False
         try:
-            await self._places.acquire()
-            has_place = True
-            self._waiting -= 1
-            self._metrics.waiting.dec()
-            self._metrics.in_flight.inc()
-            yield
+            with waiting.track_inprogress():
+                await self._places.acquire()
+            try:
+                with in_flight.track_inprogress():
+                    yield
+            finally:
+                self._places.release()
         finally:
             self._open -= 1
             if not self._open:
                 self._is_idle.set()
-            self._bytes_held -= size
-            if has_place:
-                self._metrics.in_flight.dec()
-                self._places.release()
-            else:
-                self._waiting -= 1
-                self._metrics.waiting.dec()
 
 
-async def _read(kind: type[RequestT], data: bytes) -> RequestT:
+async def _read(kind: type[RequestT], context: Context) -> RequestT:
+    # A caller that sends nothing keeps a place no longer than this.
+    data = await asyncio.wait_for(context.read(), _LONGEST_SENDING_SECONDS)
+    if not isinstance(data, bytes):
+        msg = "The call has no request."
+        raise BadRequest(msg)
     try:
         if len(data) > _READ_IN_THREAD_BYTES:
             return await asyncio.to_thread(kind.FromString, data)
@@ -236,6 +234,14 @@ def _log_failure(error: Exception, status: Status, elapsed: float) -> None:
         logger.error("%s", one_line(str(error), 2_000), exc_info=error, extra=extra)
     else:
         logger.warning("%s", status.detail, extra=extra)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of what the error's frames hold: request and error would keep each other alive until
+    the collector comes, and requests may be large."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _log_answer(method: str, code: str, elapsed: float, *, is_news: bool) -> None:

@@ -27,6 +27,7 @@ from grpc_health.v1.health import (
 from grpc_reflection.v1alpha import reflection
 
 from cdao_sdk.errors import ConfigurationError
+from cdao_sdk.flyte.services import services_from_settings
 from cdao_sdk.flyte.serving.addresses import bind_problem, joined, why_not_bound
 from cdao_sdk.flyte.serving.calls import Calls, Limits
 from cdao_sdk.flyte.serving.metrics import Metrics, MetricsServer
@@ -65,7 +66,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8000
     metrics_port: int = 9090
-    max_concurrent: int = 256
+    max_concurrent: int = 128
     max_message_mb: int = 16
     grace_seconds: float = 20.0
     tls_cert: Path | None = None
@@ -111,11 +112,13 @@ class ConnectorServer:
         with contextlib.ExitStack() as stack:
             if options.metrics_port:
                 stack.callback(MetricsServer(options.host, options.metrics_port).close)
+            services_from_settings()  # wrong settings are told before the slow part, too
             jobs = OpenJobs()
             metrics = Metrics(jobs)
             calls = Calls(metrics, Limits(concurrent=options.max_concurrent))
             health = health_aio.HealthServicer()
             _add_services(server, calls, jobs, health)
+            self._heed_signals()  # flytekit, loaded, has put its own handler in place
             self.on_loaded()
             await _prepare()
             for name in health_names():
@@ -196,6 +199,8 @@ def channel_options(options: ServerOptions) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),  # two services on one port would share the calls unseen
         ("grpc.max_receive_message_length", options.max_message_mb * _MIB),
         ("grpc.max_metadata_size", 16 * 1024),
+        # What a call sends before it is read is 64 KB at most, and not whole messages.
+        ("grpc.http2.bdp_probe", 0),
         # A client that vanished without a word is noticed; a client's own pings are welcome.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
@@ -236,7 +241,6 @@ def _add_services(
     # flytekit takes most of the start; it brings our connectors by its entry point.
     import flytekit  # noqa: F401 # pyright: ignore[reportUnusedImport]
 
-    from cdao_sdk.flyte.services import services_from_settings
     from cdao_sdk.flyte.serving.service import SERVICE_NAMES, ConnectorService, served_connectors
 
     service = ConnectorService(
@@ -252,8 +256,6 @@ async def _prepare() -> None:
     """Do what the first calls would wait for: check the settings, open AWS clients."""
     from botocore.exceptions import BotoCoreError
 
-    from cdao_sdk.flyte.services import services_from_settings
-
     clients = services_from_settings().clients
     try:
         for service in ("sagemaker", "s3", "logs"):
@@ -267,6 +269,4 @@ async def _prepare() -> None:
 
 
 async def _close_clients() -> None:
-    from cdao_sdk.flyte.services import services_from_settings
-
     await services_from_settings().clients.close()
