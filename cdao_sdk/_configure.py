@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 from cdao_sdk.settings import Settings, holder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -40,6 +40,9 @@ class OtherSettings(TypedDict, total=False):
     status_sweep_seconds: float
     events_queue_url: str | None
     api_rates: Mapping[str, float | None]
+    allowed_roles: Sequence[str]
+    allowed_buckets: Sequence[str]
+    allowed_images: Sequence[str]
 
 
 class SettingOptions(OtherSettings, total=False):

@@ -18,11 +18,14 @@ __all__ = [
     "ApiOperation",
     "ApiRate",
     "Bucket",
+    "BucketPattern",
     "ExternalId",
     "FlyteName",
+    "ImagePattern",
     "QueueUrl",
     "Region",
     "Role",
+    "RolePattern",
     "Url",
     "account_of_role",
 ]
@@ -121,3 +124,30 @@ def account_of_role(role_arn: str) -> str:
         '123456789012'
     """
     return role_arn.split(":")[4]
+
+
+# Patterns of fnmatch, for lists of what is allowed.
+RolePattern = Annotated[
+    str,
+    AfterValidator(
+        _matching(re.compile(r"arn:\S+|\*"), "give a role's ARN; '*', '?' and '[…]' may be in it")
+    ),
+]
+BucketPattern = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            re.compile(r"[a-z0-9.*?!\[\]\-]+"),
+            "give a bucket's name; '*', '?' and '[…]' may be in it",
+        )
+    ),
+]
+ImagePattern = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            re.compile(r"(?!\w+://)\S+"),
+            "give a registry, or registry/path; '*', '?' and '[…]' may be in it",
+        )
+    ),
+]

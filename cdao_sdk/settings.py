@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +33,14 @@ from cdao_sdk.setting_types import (  # noqa: TC001 - pydantic reads the annotat
     ApiOperation,
     ApiRate,
     Bucket,
+    BucketPattern,
     ExternalId,
     FlyteName,
+    ImagePattern,
     QueueUrl,
     Region,
     Role,
+    RolePattern,
     Url,
 )
 
@@ -141,6 +145,16 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
+    allowed_roles: tuple[RolePattern, ...] = Field(
+        default=(), description="Roles that the connector's jobs may name, as patterns; none: all."
+    )
+    allowed_buckets: tuple[BucketPattern, ...] = Field(
+        default=(), description="Buckets that they may name, as patterns; none: all."
+    )
+    allowed_images: tuple[ImagePattern, ...] = Field(
+        default=(), description="Images that they may run, as patterns; none: all."
+    )
+
     @property
     def state_path(self) -> Path:
         """``state_dir``, absolute, with ``~`` resolved."""
@@ -220,10 +234,17 @@ def _layers(explicit: Mapping[str, object]) -> Iterator[tuple[str, dict[str, obj
 
 # Fields that take JSON in the environment, each with an example.
 _JSON_FIELDS = {
-    "tags": '{"team": "risk"}',
-    "api_rates": '{"CreateTrainingJob": 2.5}',
     "accounts": '{"ml-prod": {"role_arn": "arn:aws:iam::123456789012:role/cdao"}}',
+    "allowed_buckets": '["team-*"]',
+    "allowed_images": '["123456789012.dkr.ecr.*.amazonaws.com"]',
+    "allowed_roles": '["arn:aws:iam::123456789012:role/team-*"]',
+    "api_rates": '{"CreateTrainingJob": 2.5}',
+    "tags": '{"team": "risk"}',
 }
+# Kubernetes tells each pod of the services in its namespace; one may be named cdao-something.
+_OF_KUBERNETES = re.compile(
+    r"CDAO_\w*?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 
 
 def _environment_values() -> dict[str, object]:
@@ -231,9 +252,9 @@ def _environment_values() -> dict[str, object]:
         name = f"{ENV_PREFIX}{field.upper()}"
         given = os.environ.get(name)
         try:
-            json.loads(given or "{}")
+            json.loads(given or "null")
         except ValueError as error:
-            msg = f"{name}={given!r} is not JSON ({error}); write an object, such as {example!r}."
+            msg = f"{name}={given!r} is not JSON ({error}); write it as {example!r}."
             raise ConfigurationError(msg) from error
     return dict(EnvSettingsSource(Settings, env_prefix=ENV_PREFIX)())
 
@@ -243,7 +264,9 @@ def _refuse_unknown_environment() -> None:
     unknown = [
         f"{name}={os.environ[name]!r}: no such setting.{did_you_mean(name, known)}"
         for name in sorted(os.environ)
-        if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
+        if name.upper().startswith(ENV_PREFIX)
+        and name.upper() not in known
+        and not _OF_KUBERNETES.fullmatch(name)
     ]
     if unknown:
         msg = "The environment has CDAO_* variables that mean nothing; correct or unset them."

@@ -313,3 +313,40 @@ def test_settings_are_frozen() -> None:
 
 def test_each_setting_is_described() -> None:
     assert [n for n, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDAO_ALLOWED_BUCKETS", '["team-*", "shared"]')
+    assert gather().settings.allowed_buckets == ("team-*", "shared")
+    monkeypatch.setenv("CDAO_ALLOWED_BUCKETS", "team-*")
+    with pytest.raises(ConfigurationError, match=r"CDAO_ALLOWED_BUCKETS='team-\*' is not JSON"):
+        gather()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("allowed_buckets", "s3://team"),
+        ("allowed_buckets", "Team"),
+        ("allowed_roles", "team-*"),
+        ("allowed_images", "https://registry.example.com"),
+        ("allowed_images", ""),
+    ],
+)
+def test_a_pattern_that_could_never_fit_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        gather({name: [value]})
+
+
+def test_what_kubernetes_tells_of_its_services_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (
+        *("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT", "PORT_8000_TCP"),
+        *("PORT_8000_TCP_PROTO", "PORT_8000_TCP_PORT", "PORT_8000_TCP_ADDR"),
+    ):
+        monkeypatch.setenv(f"CDAO_CONNECTOR_{name}", "10.0.0.7")
+    gather()
+    monkeypatch.setenv("CDAO_CONNECTOR_PORTS", "10")
+    with pytest.raises(ConfigurationError, match="CDAO_CONNECTOR_PORTS"):
+        gather()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 from datetime import datetime, timezone
@@ -84,6 +85,11 @@ def _message(record: logging.LogRecord) -> str:
 
 
 class _JsonLines(JsonFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        plain = copy.copy(record)  # other handlers may want it as it is
+        plain.msg, plain.args = _message(record), None
+        return super().format(plain)
+
     def add_fields(
         self,
         log_data: dict[str, object],
@@ -95,7 +101,7 @@ class _JsonLines(JsonFormatter):
         )
         log_data["level"] = record.levelname.lower()
         log_data["logger"] = record.name
-        log_data["message"] = _message(record)
+        log_data["message"] = record.msg
         log_data.update(_extras(record))
         if "exc_info" in message_dict:  # the formatter has rendered the traceback
             text = str(message_dict["exc_info"])
