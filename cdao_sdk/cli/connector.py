@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 import rich_click
 
 from cdao_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cdao_sdk.flyte.serving.propeller_config import Chart
 
 __all__ = ["connector"]
 
@@ -135,3 +139,122 @@ def serve(
         ready_file=ready_file,
     )
     asyncio.run(ConnectorServer(options, on_loaded=adopt_flytekit_loggers).run())
+
+
+@connector.command()
+@click.option(
+    "--endpoint",
+    default="dns:///cdao-connector.flyte.svc.cluster.local:8000",
+    show_default=True,
+    help="The service's address.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 100_000),
+    default=1_000,
+    show_default=True,
+    help="Open jobs that are expected at once.",
+)
+@click.option(
+    "--resync",
+    type=click.IntRange(5, 3600),
+    default=30,
+    show_default=True,
+    help="Seconds between two looks at a job.",
+)
+@click.option("--insecure/--tls", default=True, show_default=True, help="How Propeller connects.")
+@click.option(
+    "--max-message-mb",
+    type=click.IntRange(1, 1024),
+    default=16,
+    show_default=True,
+    help="Largest answer; as `serve` has it.",
+)
+@click.option(
+    "--chart",
+    type=click.Choice(["none", "flyte-binary", "flyte-core"]),
+    default="none",
+    show_default=True,
+    help="Write values for this Helm chart.",
+)
+def config(
+    *, endpoint: str, jobs: int, resync: int, insecure: bool, max_message_mb: int, chart: str
+) -> None:
+    """Write Propeller's configuration.
+
+    \b
+    For Flyte 1.16: routes, timeouts, retries, rates and workers for so many open
+    jobs. Comments say why each value is what it is.
+    \b
+    Examples:
+      cdao connector config --jobs 5000
+      cdao connector config --chart flyte-binary > values-connector.yaml
+    """
+    from cdao_sdk.flyte.serving.propeller_config import PropellerOptions, render_propeller_config
+
+    options = PropellerOptions(
+        endpoint=endpoint,
+        jobs=jobs,
+        resync_seconds=resync,
+        insecure=insecure,
+        max_message_mb=max_message_mb,
+        chart=cast("Chart", chart),
+    )
+    click.echo(render_propeller_config(options), nl=False)
+
+
+@connector.command()
+@click.option("--image", required=True, help="Image with cdao-sdk installed.")
+@click.option("--name", default="cdao-connector", show_default=True, help="Name of all objects.")
+@click.option("--namespace", default="flyte", show_default=True, help="Where they go.")
+@click.option("--replicas", type=click.IntRange(1, 100), default=2, show_default=True, help="Pods.")
+@click.option("--role-arn", help="IAM role of the pods (IRSA).")
+@click.option("--memory", default="512Mi", show_default=True, help="Memory of a pod.")
+@click.option("--cpu", default="250m", show_default=True, help="CPU that a pod asks for.")
+@click.option(
+    "--env",
+    "environment",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the pods, such as CDAO_REGION=eu-west-1. May be repeated.",
+)
+def manifest(
+    *,
+    image: str,
+    name: str,
+    namespace: str,
+    replicas: int,
+    role_arn: str | None,
+    memory: str,
+    cpu: str,
+    environment: tuple[str, ...],
+) -> None:
+    """Write Kubernetes' objects for the service.
+
+    \b
+    Deployment, headless Service, ServiceAccount and PodDisruptionBudget: not
+    root, nothing writable but /tmp, probes by gRPC, room for calls in flight.
+    \b
+    Example:
+      cdao connector manifest --image registry.example.com/cdao:1 \\
+        --role-arn arn:aws:iam::123456789012:role/FlyteConnector \\
+        --env CDAO_SAGEMAKER_ROLE=arn:aws:iam::123456789012:role/SageMaker \\
+        --env CDAO_REGION=eu-west-1 | kubectl apply -f -
+    """
+    from cdao_sdk.flyte.serving.manifest import ManifestOptions, render_manifest
+
+    pairs = [pair.partition("=") for pair in environment]
+    if wrong := [pair for pair, equals, _ in pairs if not equals]:
+        msg = f"--env {wrong[0]!r} is not NAME=VALUE."
+        raise ConfigurationError(msg)
+    options = ManifestOptions(
+        image=image,
+        name=name,
+        namespace=namespace,
+        replicas=replicas,
+        role_arn=role_arn,
+        memory=memory,
+        cpu=cpu,
+        environment={key: value for key, _, value in pairs},
+    )
+    click.echo(render_manifest(options), nl=False)
