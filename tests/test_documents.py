@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import random
 import re
 import subprocess
@@ -111,3 +112,21 @@ def test_readme_gives_two_commands_first() -> None:
     assert commands[0].strip().endswith("cdao demo")
     assert commands[1].strip().endswith("pytest -n 2")
     assert text.index("```console") < text.index("```python")
+
+
+def test_the_connectors_policy_allows_what_every_kind_needs() -> None:
+    from cdao_sdk.kinds.registry import KINDS
+
+    text = (ROOT / "docs" / "connector.md").read_text()
+    (block,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    statements = {each["Sid"]: each for each in json.loads(block)["Statement"]}
+    needed = {action for kind in KINDS.values() for action in kind.iam_actions}
+    assert set(statements["Jobs"]["Action"]) == needed
+
+
+def test_every_option_of_serve_is_in_the_connectors_page() -> None:
+    from cdao_sdk.cli.connector import connector
+
+    text = (ROOT / "docs" / "connector.md").read_text()
+    for option in connector.commands["serve"].params:
+        assert f"`{option.opts[0]}`" in text, option.opts
