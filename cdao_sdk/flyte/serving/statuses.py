@@ -68,6 +68,7 @@ _CODES: Mapping[type[BaseException], StatusCode] = {
     errors.ExecutionTimeout: StatusCode.DEADLINE_EXCEEDED,
     errors.CdaoError: StatusCode.FAILED_PRECONDITION,
     asyncio.TimeoutError: StatusCode.DEADLINE_EXCEEDED,
+    TimeoutError: StatusCode.DEADLINE_EXCEEDED,  # two classes before Python 3.11
     NotImplementedError: StatusCode.UNIMPLEMENTED,
 }
 
