@@ -7,9 +7,11 @@ import http.client
 import json
 import logging
 import os
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -17,7 +19,6 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from cdao_sdk.flyte.services import Services
     from cdao_sdk.local.server import LocalSageMaker
@@ -58,6 +59,9 @@ class Proxy:
         if request.command != "HEAD":
             request.wfile.write(answer[2])
 
+
+# The in-process Flyte backend is a package of its own, for all tests.
+sys.path.insert(0, str(Path(__file__).parent / "flyteadmin"))
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerExecutionRole"
 BUCKET = "cdao-tests"
