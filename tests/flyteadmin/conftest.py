@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flyte_double import ConnectorServer, FlyteDouble
+from flyteidl.core.execution_pb2 import WorkflowExecution
 
 import cdao_sdk
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from cdao_sdk.local.server import LocalSageMaker
 
 BUCKET = "flyte-double"
+ENDS = (WorkflowExecution.SUCCEEDED, WorkflowExecution.FAILED, WorkflowExecution.ABORTED)
 FLOWS = Path(__file__).parent / "flows"
 
 if str(FLOWS) not in sys.path:
@@ -44,7 +48,8 @@ def connector(embedded: LocalSageMaker) -> Iterator[str]:
 @pytest.fixture
 def make_flyte(embedded: LocalSageMaker, connector: str) -> Iterator[Callable[..., FlyteDouble]]:
     """Starts Flyte backends that end with the test."""
-    embedded.objects.create_bucket(BUCKET)
+    if embedded.objects.bucket(BUCKET) is None:
+        embedded.objects.create_bucket(BUCKET)
     with ExitStack() as stack:
 
         def make(**options: Any) -> FlyteDouble:
@@ -58,3 +63,86 @@ def make_flyte(embedded: LocalSageMaker, connector: str) -> Iterator[Callable[..
 def flyte(make_flyte: Callable[..., FlyteDouble]) -> FlyteDouble:
     """A Flyte backend with a connector."""
     return make_flyte()
+
+
+class Client:
+    """The real FlyteRemote, with the registrations and waits that the tests share."""
+
+    def __init__(self, flyte: FlyteDouble) -> None:
+        self.flyte, self.remote = flyte, flyte.remote()
+
+    def settings(self, version: str = "v1", source: str | None = None) -> Any:
+        from flytekit.configuration import (
+            FastSerializationSettings,
+            ImageConfig,
+            SerializationSettings,
+        )
+
+        fast = None
+        if source is not None:
+            _, uri = self.remote.upload_file(Path(source))
+            fast = FastSerializationSettings(
+                enabled=True, destination_dir=".", distribution_location=uri
+            )
+        return SerializationSettings(
+            image_config=ImageConfig.auto(img_name="python:3.11"),
+            project="flytesnacks",
+            domain="development",
+            version=version,
+            fast_serialization_settings=fast,
+        )
+
+    def execute(self, workflow: Any, source: str | None = None, **inputs: object) -> Any:
+        settings = self.settings(source=source)
+        registered = self.remote.register_workflow(workflow, settings, version="v1")
+        return self.remote.execute(registered, inputs=inputs)
+
+    def wait(self, execution: Any, until: Callable[[], bool] | None = None) -> Any:
+        """The execution with its nodes, once it has ended, or what is asked for holds."""
+        client = self.remote.client
+
+        def has_ended() -> bool:
+            return client.get_execution(execution.id).closure.phase in ENDS
+
+        deadline = time.monotonic() + 40
+        while not (until or has_ended)():
+            assert time.monotonic() < deadline, self.flyte.errors
+            time.sleep(0.01)
+        fresh = self.remote.fetch_execution(name=execution.id.name)
+        return self.remote.sync(fresh, sync_nodes=True)
+
+    def task(self, execution: Any, node: str = "n0", attempt: int = 0) -> Any:
+        """The closure of a task execution, as FlyteAdmin has it."""
+        for row in list(self.flyte.database.task_executions.values()):
+            found = row.proto.id
+            place = found.node_execution_id
+            if (place.execution_id.name, place.node_id) == (execution.id.name, node) and (
+                found.retry_attempt == attempt
+            ):
+                return row.proto.closure
+        return None
+
+
+@pytest.fixture
+def client(flyte: FlyteDouble) -> Client:
+    return Client(flyte)
+
+
+@pytest.fixture
+def scripts() -> Any:
+    """A connector that plays scripts, and remembers what it was asked."""
+    import scripted
+
+    logging.getLogger("flytekit").setLevel(logging.CRITICAL)  # it logs each refusal
+    yield scripted.register()
+    logging.getLogger("flytekit").setLevel(logging.WARNING)
+
+
+@pytest.fixture
+def bare(make_flyte: Callable[..., FlyteDouble], scripts: Any) -> Callable[..., Client]:
+    """Clients of backends whose connector plays scripts; no SageMaker is behind it."""
+
+    def make(**options: Any) -> Client:
+        return Client(make_flyte(**{"resync_seconds": 0.01, "reeval_seconds": 0.05, **options}))
+
+    return make

@@ -26,7 +26,7 @@ from flyte_double.state import (
 from flyte_double.tasks import RUNNING, Result
 
 _PLUGIN_STATE = (
-    "worker error(s) encountered: [{index}]: failed at Node[n{index}]. RuntimeExecutionError:"
+    "[{index}]: failed at Node[n{index}]. RuntimeExecutionError:"
     " failed during plugin execution, caused by: failed to execute handle for plugin"
     " [connector-service]: [CorruptedPluginState] Failed to unmarshal custom state in Handle,"
     " caused by: gob: wrong type (webapi.Phase) for received field PluginState.Phase"
@@ -80,13 +80,22 @@ class Arrays:
         limit = ctx.node.array_node.parallelism or len(children)
         waiting = [pair for pair in children if pair[0].status.phase not in OVER]
         seen = dict(ctx.status.resources)
-        for child, index in waiting[:limit]:
-            is_connector = isinstance(self.executor.tasks.plugin(child), ConnectorPlugin)
-            if is_connector and not self.keeps_plugin_state:
-                raise RuntimeError(_PLUGIN_STATE.format(index=index))
+        self._check_plugin_state(waiting[:limit])
+        for child, _ in waiting[:limit]:
             await self.executor.step(child, [])
         if seen != ctx.status.resources:
             self._send(ctx, TaskExecution.RUNNING)
+
+    def _check_plugin_state(self, children: list[tuple[Context, int]]) -> None:
+        lost = [
+            _PLUGIN_STATE.format(index=index)
+            for child, index in children
+            if not self.keeps_plugin_state
+            and child.status.phase in (Phase.QUEUED, Phase.RUNNING)
+            and isinstance(self.executor.tasks.plugin(child), ConnectorPlugin)
+        ]
+        if lost:
+            raise RuntimeError("worker error(s) encountered: " + "\n".join(lost))
 
     def _child(
         self, ctx: Context, inputs: literals_pb2.LiteralMap, index: int
@@ -180,8 +189,9 @@ class Arrays:
 
     async def abort(self, ctx: Context, reason: str, phase: Any = TaskExecution.ABORTED) -> None:
         inputs = self.executor.blobs.read(ctx.inputs_uri, literals_pb2.LiteralMap())
-        for index in range(len(ctx.status.children)):
-            child, _ = self._child(ctx, inputs, index)
+        children = [self._child(ctx, inputs, index) for index in range(len(ctx.status.children))]
+        self._check_plugin_state(children)
+        for child, _ in children:
             if child.status.phase not in OVER | {Phase.NOT_STARTED}:
                 await self.executor.abort_node(child, reason, is_final=False)
         self._send(ctx, phase)

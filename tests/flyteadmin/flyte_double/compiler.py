@@ -66,7 +66,9 @@ def _compiled(template: workflow_pb2.WorkflowTemplate) -> compiler_pb2.CompiledW
     nodes = [workflow_pb2.Node(id=START), workflow_pb2.Node(id=END, inputs=template.outputs)]
     del compiled.template.nodes[:]
     compiled.template.nodes.extend([*nodes, *template.nodes])
-    for node in compiled.template.nodes:
+    for node in every_node(compiled.template):
+        for child in branches(node):  # breadth first: a parent has its name before its children
+            child.id = f"{node.id}-{child.id}"
         for promise in promises(binding.binding for binding in node.inputs):
             promise.node_id = promise.node_id or START
     edges = upstream(compiled.template)
@@ -122,7 +124,7 @@ def every_node(template: workflow_pb2.WorkflowTemplate) -> Iterator[workflow_pb2
     failure = [template.failure_node] if template.HasField("failure_node") else []
     waiting = [*template.nodes, *failure]
     while waiting:
-        node = waiting.pop()
+        node = waiting.pop(0)
         yield node
         waiting += branches(node)
         if node.HasField("array_node"):

@@ -218,7 +218,9 @@ class ConnectorPlugin:
             raise ConnectorError(said) from error
         except grpc.aio.AioRpcError as error:
             code = "".join(part.title() for part in error.code().name.split("_"))
-            said = f"rpc error: code = {code} desc = {error.details()}"
+            late = code == "DeadlineExceeded"
+            text = "context deadline exceeded" if late else error.details()
+            said = f"rpc error: code = {code} desc = {text}"
             raise ConnectorError(said) from error
         return answer
 

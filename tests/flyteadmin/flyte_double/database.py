@@ -124,6 +124,9 @@ class Database:
                 proto.metadata.spec_node_id = event.spec_node_id
                 row = NodeRow(proto, event.parent_node_metadata.node_id)
                 self.nodes[node_key(event.id)] = row
+                parent = self.nodes.get((*execution_key(event.id.execution_id), row.parent))
+                if parent is not None:
+                    parent.proto.metadata.is_parent_node = True
             elif row.proto.closure.phase in {event.phase, *_NODE_TERMINAL}:
                 return False
             _apply_node(row.proto, event)
@@ -193,6 +196,8 @@ def _apply_node(
     if event.HasField("workflow_node_metadata"):
         launched = event.workflow_node_metadata.execution_id
         closure.workflow_node_metadata.execution_id.CopyFrom(launched)
+    if event.HasField("task_node_metadata"):
+        closure.task_node_metadata.checkpoint_uri = event.task_node_metadata.checkpoint_uri
 
 
 def _apply_task(
@@ -248,7 +253,7 @@ def _merged_logs(kept: Any, latest: Any) -> list[phases.TaskLog]:
 def _visible(logs: list[phases.TaskLog], phase: int) -> list[phases.TaskLog]:
     """FlyteAdmin hides links before and after the run that do not ask to be seen then."""
     if phase in _TASK_TERMINAL:
-        return [log for log in logs if not log.hide_once_finished]
+        return [log for log in logs if not log.HideOnceFinished]
     if phase in (_Task.QUEUED, _Task.INITIALIZING):
-        return [log for log in logs if log.show_while_pending]
+        return [log for log in logs if log.ShowWhilePending]
     return logs

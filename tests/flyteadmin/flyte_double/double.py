@@ -29,7 +29,7 @@ from flyte_double.identity import AuthMetadata, Identity
 from flyte_double.names import label_value
 from flyte_double.propeller import Propeller, Settings
 from flyte_double.refusals import Refused
-from flyte_double.registry import Registry
+from flyte_double.registry import DOMAINS, Registry
 from flyte_double.state import Resource
 
 _OPEN_TO_ALL = "/flyteidl.service.AuthMetadataService/"
@@ -96,7 +96,8 @@ class FlyteDouble:
         self._containers = ContainerPlugin(self.blobs)
         self._lock = threading.Lock()
         for name in ("flytesnacks",):
-            project = project_pb2.Project(id=name, name=name, description="seeded")
+            domains = [project_pb2.Domain(id=domain, name=domain) for domain in DOMAINS]
+            project = project_pb2.Project(id=name, name=name, domains=domains)
             self.database.projects[name] = project
         registry = Registry(self.database)
         self._executions = Executions(

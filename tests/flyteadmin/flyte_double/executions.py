@@ -163,6 +163,7 @@ def _describe(proto: execution_pb2.Execution, workflow: workflow_pb2.Workflow) -
     metadata.system_metadata.namespace = f"{proto.id.project}-{proto.id.domain}"
     if not proto.spec.HasField("security_context"):
         proto.spec.security_context.run_as.SetInParent()
+    proto.spec.max_parallelism = proto.spec.max_parallelism or 25
     proto.closure.workflow_id.CopyFrom(workflow.id)
     proto.closure.created_at.CopyFrom(now())
     proto.closure.updated_at.CopyFrom(proto.closure.created_at)

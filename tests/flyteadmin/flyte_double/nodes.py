@@ -27,6 +27,7 @@ from flyte_double.state import (
     user_error,
 )
 from flyte_double.tasks import RUNNING, Result, TaskHandler
+from flyte_double.template import checkpoint_uri
 from flyte_double.values import BadBinding, resolve
 
 Handle = Callable[[Context], Awaitable[Result]]
@@ -49,6 +50,10 @@ class NodeFailed(Exception):
     def __init__(self, error: Error) -> None:
         super().__init__(error.message)
         self.error = error
+
+
+class AbortFailed(Exception):
+    """Something that runs could not be aborted."""
 
 
 @dataclass
@@ -108,7 +113,8 @@ class NodeExecutor:
             except Exception as error:  # noqa: BLE001 # the others are aborted all the same
                 problems.append(error)
         if problems:
-            raise problems[0]
+            lines = [f"{index}: {error}" for index, error in enumerate(problems)]
+            raise AbortFailed("\r\n".join(lines))
 
     # --- one node ---
 
@@ -148,7 +154,8 @@ class NodeExecutor:
                 said = system_error("BindingResolutionFailure", text)
                 self._move(ctx, Phase.FAILING, Result("FAILED", said))
                 return
-            self.blobs.write(ctx.inputs_uri, inputs)
+            if ctx.given_inputs is None:
+                self.blobs.write(ctx.inputs_uri, inputs)
             ctx.status.queued_at = time.time()
             self._move(ctx, Phase.QUEUED)
 
@@ -200,8 +207,8 @@ class NodeExecutor:
     async def _handle(self, ctx: Context) -> Result:
         if ctx.node.id == END:
             inputs = self.blobs.read(ctx.inputs_uri, literals_pb2.LiteralMap())
-            uri = self.blobs.write(f"{ctx.output_dir}/outputs.pb", inputs)
-            return Result("SUCCESS", outputs_uri=uri)
+            self.blobs.write(f"{ctx.output_dir}/outputs.pb", inputs)
+            return Result("SUCCESS")
         target = ctx.node.WhichOneof("target")
         if target == "task_node":
             return await self.tasks.handle(ctx, self.wake(ctx))
@@ -244,7 +251,7 @@ class NodeExecutor:
     async def abort_node(self, ctx: Context, reason: str, *, is_final: bool) -> None:
         target = ctx.node.WhichOneof("target")
         if target == "task_node":
-            await self.tasks.abort(ctx, reason)
+            await self.tasks.abort(ctx)
         elif target in self.aborts:
             await self.aborts[target](ctx, reason)
         self._finalize(ctx)
@@ -299,6 +306,8 @@ class NodeExecutor:
         elif result.outputs_uri:
             event.output_uri = result.outputs_uri
         event.deck_uri = result.deck_uri
+        if ctx.node.HasField("task_node") and phase in (Phase.SUCCEEDING, Phase.FAILING):
+            event.task_node_metadata.checkpoint_uri = checkpoint_uri(ctx)
         if result.launched is not None:
             event.workflow_node_metadata.execution_id.CopyFrom(result.launched)
         self._send(ctx, event)

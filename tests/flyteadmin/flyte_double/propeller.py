@@ -20,7 +20,7 @@ from flyte_double.container_plugin import ContainerPlugin
 from flyte_double.database import Database, ExecutionKey, execution_key
 from flyte_double.executions import Executions
 from flyte_double.names import now
-from flyte_double.nodes import NodeExecutor, NodeFailed
+from flyte_double.nodes import AbortFailed, NodeExecutor, NodeFailed
 from flyte_double.parents import Parents
 from flyte_double.state import Context, Error, Phase, Resource, Scope, context, system_error
 from flyte_double.tasks import TaskHandler
@@ -144,7 +144,10 @@ class Propeller:
                 await asyncio.sleep(0)
                 continue
             try:
-                await asyncio.wait_for(wake.wait(), self.settings.reeval_seconds)
+                # What failed is tried again soon, as the work queue does.
+                failed = resource.status.failed_attempts > 0
+                seconds = min(self.settings.reeval_seconds, 0.02 if failed else 1e9)
+                await asyncio.wait_for(wake.wait(), seconds)
             except (TimeoutError, asyncio.TimeoutError):
                 continue
         del self._wakes[key]
@@ -195,9 +198,18 @@ class Propeller:
         uri = f"{scope.output_dir(END)}/outputs.pb" if has_outputs else ""
         self._move(resource, "SUCCESS", outputs_uri=uri)
 
+    async def _clean_up(self, resource: Resource, reason: str) -> None:
+        try:
+            await self._executor.abort(self._scope(resource), reason)
+        except AbortFailed as error:
+            text = (
+                f"Workflow[{resource.workflow_name}] failed. CausedByError: Failed to propagate"
+                f" Abort for workflow. Error: {error}"
+            )
+            raise AbortFailed(text) from error
+
     async def _failing(self, resource: Resource) -> None:
-        scope = self._scope(resource)
-        await self._executor.abort(scope, "Some node execution failed, auto-abort.")
+        await self._clean_up(resource, "Some node execution failed, auto-abort.")
         if resource.template.HasField("failure_node"):
             resource.status.phase = "FAILURE_NODE"
         else:
@@ -218,8 +230,8 @@ class Propeller:
         if resource.is_deleted:
             reason = "Workflow aborted."
         try:
-            await self._executor.abort(self._scope(resource), reason)
-        except Exception:
+            await self._clean_up(resource, reason)
+        except AbortFailed:
             if status.failed_attempts <= _MAX_RETRIES:
                 raise
         if status.failed_attempts > _MAX_RETRIES:

@@ -66,14 +66,13 @@ class TaskHandler:
         uri = f"{ctx.output_dir}/outputs.pb" if info.phase is Plugin.SUCCESS else ""
         return replace(_result(info), outputs_uri=uri, deck_uri=deck if is_there else "")
 
-    async def abort(self, ctx: Context, reason: str) -> None:
+    async def abort(self, ctx: Context) -> None:
         if ctx.status.task.phase.is_terminal:
             return
         plugin = self.plugin(ctx)
         await plugin.abort(ctx)
         event = _event(ctx, plugin.id, PhaseInfo(Plugin.PERMANENT))
         event.phase = TaskExecution.ABORTED
-        event.error.CopyFrom(Error(code="Task Aborted", message=reason))
         self._record(ctx, event)
 
     def finalize(self, ctx: Context) -> None:

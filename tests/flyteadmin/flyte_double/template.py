@@ -61,6 +61,17 @@ def _text(literal: literals_pb2.Literal) -> str:
     raise ValueError(msg)
 
 
+def raw_prefix(ctx: Context) -> str:
+    """Where an attempt's own files go; the name is spread over shards."""
+    name = ctx.generated_name
+    shard = hashlib.sha256(name.encode()).hexdigest()[:2]
+    return f"{ctx.resource.raw_output_prefix}/{shard}/{name}"
+
+
+def checkpoint_uri(ctx: Context) -> str:
+    return f"{raw_prefix(ctx)}/_flytecheckpoints"
+
+
 def rendered(ctx: Context, blobs: Blobs) -> tuple[tasks_pb2.TaskTemplate, literals_pb2.LiteralMap]:
     """The task's template with its container's arguments filled in, and its inputs."""
     template = tasks_pb2.TaskTemplate()
@@ -71,16 +82,14 @@ def rendered(ctx: Context, blobs: Blobs) -> tuple[tasks_pb2.TaskTemplate, litera
         inputs = blobs.read(ctx.inputs_uri, literals_pb2.LiteralMap())
     if not template.HasField("container"):
         return template, inputs
-    name = ctx.generated_name
-    shard = hashlib.sha256(name.encode()).hexdigest()[:2]
-    raw = f"{ctx.resource.raw_output_prefix}/{shard}/{name}"
+    name, raw = ctx.generated_name, raw_prefix(ctx)
     places = {
         "input": ctx.inputs_uri,
         "inputprefix": ctx.data_dir,
         "outputprefix": ctx.output_dir,
         "rawoutputdataprefix": raw,
         "prevcheckpointprefix": '""',
-        "checkpointoutputprefix": f"{raw}/_flytecheckpoints",
+        "checkpointoutputprefix": checkpoint_uri(ctx),
         "perretryuniquekey": name.replace("-", "_"),
         "namespace": f"{ctx.resource.id.project}-{ctx.resource.id.domain}",
         "tasktemplatepath": f"{ctx.data_dir}/task.pb",
