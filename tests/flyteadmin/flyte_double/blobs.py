@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
@@ -19,11 +20,7 @@ class Blobs:
 
     def __init__(self, url: str, bucket: str) -> None:
         self.url, self.bucket = url, bucket
-        self._s3: Any = boto3.Session("local", "local", region_name="us-east-1").client(
-            "s3",
-            endpoint_url=url,
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
+        self._s3 = _client(url)
 
     def uri(self, *parts: str) -> str:
         return "/".join([f"s3://{self.bucket}", *(part for part in parts if part)])
@@ -71,6 +68,14 @@ class Blobs:
                 ExpiresIn=max(1, int(seconds)),
             )
         )
+
+
+@functools.cache
+def _client(url: str) -> Any:
+    """One client an endpoint: it takes half a second to make."""
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+    session = boto3.Session("local", "local", region_name="us-east-1")
+    return session.client("s3", endpoint_url=url, config=config)
 
 
 def _split(uri: str) -> tuple[str, str]:

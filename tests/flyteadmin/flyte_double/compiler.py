@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flyteidl.core import compiler_pb2, identifier_pb2, literals_pb2, types_pb2, workflow_pb2
 
-from flyte_double.refusals import Refused, invalid
+from flyte_double.refusals import Refused, go_text, invalid
 
 if TYPE_CHECKING:
     from flyteidl.admin.workflow_pb2 import WorkflowSpec
@@ -44,7 +44,10 @@ def compile_workflow(
         ids = {key_of(node.task_node.reference_id): node for node in nodes if _is_task(node)}
         tasks = [find_task(ids[key].task_node.reference_id) for key in sorted(ids)]
     except Refused as error:
-        invalid(f"failed to compile workflow for [{spec.template.id}] with err: {error.message}")
+        invalid(
+            f"failed to compile workflow for [{go_text(spec.template.id)}] with err:"
+            f" {error.message}"
+        )
     return compiler_pb2.CompiledWorkflowClosure(
         primary=primary, sub_workflows=subs.values(), tasks=tasks
     )

@@ -51,7 +51,8 @@ class DataProxy(DataProxyServiceServicer):
         if seconds > _SECONDS:
             invalid(f"expiresIn [{seconds}s] cannot exceed max allowed expiration [1h0m0s]")
         digest = base64.b64encode(md5).decode()
-        headers = {"Content-MD5": digest} if md5 else {}
+        # v1.16.8 says the length of the digest, not of the file.
+        headers = {"Content-MD5": digest, "Content-Length": str(len(digest))} if md5 else {}
         said = {"ContentMD5": digest} if md5 else {}
         if md5 and request.add_content_md5_metadata:
             headers["x-amz-meta-flyteContentMD5"] = digest

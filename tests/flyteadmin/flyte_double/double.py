@@ -109,7 +109,8 @@ class FlyteDouble:
         service = AdminService(self.database, registry, self._executions, self.blobs)
         add_AdminServiceServicer_to_server(service, self._server)
         add_DataProxyServiceServicer_to_server(DataProxy(self.database, self.blobs), self._server)
-        add_AuthMetadataServiceServicer_to_server(AuthMetadata(auth), self._server)
+        if auth is not None:
+            add_AuthMetadataServiceServicer_to_server(AuthMetadata(auth), self._server)
         port = self._server.add_insecure_port("127.0.0.1:0")
         self.endpoint = f"127.0.0.1:{port}"
         self._propeller: Propeller | None = None
@@ -126,6 +127,8 @@ class FlyteDouble:
         if self._propeller:
             self._propeller.kill()
         self._containers.close()
+        if self.auth:
+            self.auth.close()
 
     def restart_propeller(self) -> None:
         """Kill Propeller in the middle of whatever it does, and start it anew."""
@@ -163,14 +166,16 @@ class FlyteDouble:
         path.write_text("\n".join(lines) + "\n")
         return path
 
-    def remote(self, project: str = "flytesnacks", domain: str = "development") -> Any:
-        """A real FlyteRemote that speaks to this double."""
+    def remote(
+        self, project: str = "flytesnacks", domain: str = "development", **platform: Any
+    ) -> Any:
+        """A real FlyteRemote that speaks to this double; `platform`: of its PlatformConfig."""
         from flytekit.configuration import Config, DataConfig, PlatformConfig, S3Config
         from flytekit.remote import FlyteRemote
 
         store = S3Config(endpoint=self.blobs.url, access_key_id="local", secret_access_key="local")
         config = Config(
-            platform=PlatformConfig(endpoint=self.endpoint, insecure=True),
+            platform=PlatformConfig(endpoint=self.endpoint, insecure=True, **platform),
             data_config=DataConfig(s3=store),
         )
         return FlyteRemote(config, project, domain)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flyteidl.admin import execution_pb2, launch_plan_pb2, workflow_pb2
-from flyteidl.core import identifier_pb2, literals_pb2
+from flyteidl.core import identifier_pb2, literals_pb2, types_pb2
 from flyteidl.core import workflow_pb2 as core_workflow
 from flyteidl.core.execution_pb2 import WorkflowExecution
 
@@ -15,12 +15,24 @@ from flyte_double.blobs import Blobs
 from flyte_double.compiler import START, key_of
 from flyte_double.database import TERMINAL, Database, ExecutionRow, execution_key
 from flyte_double.names import execution_name, now
-from flyte_double.refusals import Code, Refused, exists, invalid
+from flyte_double.refusals import Code, Refused, exists, go_text, invalid
 from flyte_double.registry import Registry, plan_of
 
 Start = Callable[[ExecutionRow, workflow_pb2.Workflow, launch_plan_pb2.LaunchPlan], None]
 _NAME = re.compile(r"[a-z][a-z\-0-9]*")
-_NUMBERS = {"integer", "float_value"}
+_DUPLICATE = (
+    "value with matching already exists (duplicate key value violates unique constraint"
+    ' "executions_pkey")'
+)
+# The primitives that have a simple type, and its name.
+_SIMPLE = {
+    "integer": "INTEGER",
+    "float_value": "FLOAT",
+    "string_value": "STRING",
+    "boolean": "BOOLEAN",
+    "datetime": "DATETIME",
+    "duration": "DURATION",
+}
 
 
 @dataclass
@@ -48,7 +60,9 @@ class Executions:
         """
         self.registry.check_place(request.project, request.domain)
         name = request.name or execution_name()
-        if len(name) > 63 or not _NAME.fullmatch(name.lower()):
+        if len(name) > 63:
+            invalid(f"size of name exceeded length 63 : {name}")
+        if not _NAME.fullmatch(name.lower()):
             invalid(f"invalid name format: {name}, does not match regex '^[a-z][a-z\\-0-9]*$'")
         identifier = identifier_pb2.WorkflowExecutionIdentifier(
             project=request.project, domain=request.domain, name=name
@@ -58,7 +72,7 @@ class Executions:
             given = request.inputs if request.inputs.literals else request.spec.inputs
             inputs = _inputs(given, plan)
             if execution_key(identifier) in self.database.executions:
-                exists("value with matching already exists (duplicate key value violates unique")
+                exists(_DUPLICATE)
             place = ("metadata", "admin", request.project, request.domain, name)
             row = ExecutionRow(
                 execution_pb2.Execution(id=identifier, spec=request.spec),
@@ -113,7 +127,8 @@ class Executions:
         if target.resource_type == identifier_pb2.TASK:
             return self._skeleton(target)
         if target.resource_type != identifier_pb2.LAUNCH_PLAN:
-            invalid(f"Invalid reference entity resource type [{target.resource_type}]")
+            kind = identifier_pb2.ResourceType.Name(target.resource_type)
+            invalid(f"Invalid reference entity resource type [{kind}]")
         plan = self.registry.launch_plan(target)
         return self.registry.workflow(plan.spec.workflow_id), plan
 
@@ -163,7 +178,8 @@ def _describe(proto: execution_pb2.Execution, workflow: workflow_pb2.Workflow) -
     metadata.system_metadata.namespace = f"{proto.id.project}-{proto.id.domain}"
     if not proto.spec.HasField("security_context"):
         proto.spec.security_context.run_as.SetInParent()
-    proto.spec.max_parallelism = proto.spec.max_parallelism or 25
+    if proto.spec.launch_plan.resource_type != identifier_pb2.TASK:
+        proto.spec.max_parallelism = proto.spec.max_parallelism or 25
     proto.closure.workflow_id.CopyFrom(workflow.id)
     proto.closure.created_at.CopyFrom(now())
     proto.closure.updated_at.CopyFrom(proto.closure.created_at)
@@ -179,10 +195,7 @@ def _inputs(
     for name, literal in given.literals.items():
         if name not in expected:
             invalid(f"invalid input {name}")
-        if not _fits(literal, expected[name].var.type.simple):
-            wanted = str(expected[name].var.type).strip()
-            got = literal.scalar.primitive.WhichOneof("value")
-            invalid(f"invalid {name} input wrong type. Expected {wanted}, but got {got}")
+        _check_type(name, literal, expected[name].var.type)
         inputs.literals[name].CopyFrom(literal)
     for name, parameter in expected.items():
         if name not in inputs.literals:
@@ -196,9 +209,11 @@ def _inputs(
     return inputs
 
 
-def _fits(literal: literals_pb2.Literal, simple: int) -> bool:
-    """Whether a primitive has the type that is asked for; other literals are not looked into."""
-    kinds = {1: "integer", 2: "float_value", 3: "string_value", 4: "boolean", 5: "datetime"}
-    got = literal.scalar.primitive.WhichOneof("value")
-    wanted = kinds.get(simple)
-    return got is None or wanted is None or got == wanted or {got, wanted} <= _NUMBERS
+def _check_type(name: str, literal: literals_pb2.Literal, wanted: types_pb2.LiteralType) -> None:
+    """Refuse a primitive of another type than is asked for; other literals are not looked into."""
+    got = _SIMPLE.get(literal.scalar.primitive.WhichOneof("value") or "")
+    if got is None or not wanted.HasField("simple"):
+        return
+    if types_pb2.SimpleType.Name(wanted.simple) != got:
+        text = f"Expected {go_text(wanted)}, but got simple:{got}"
+        invalid(f"invalid {name} input wrong type. {text}")

@@ -30,7 +30,7 @@ class Identity:
     Attributes:
         client_id: Of client credentials.
         client_secret: Its secret.
-        header: Metadata key that carries the token; empty: ``authorization``.
+        header: Metadata key that carries the token.
         token_seconds: A token is refused after so long.
         pending_polls: So often the device flow is told to wait.
         redirect_port: Port where the PKCE client listens for its code.
@@ -39,7 +39,7 @@ class Identity:
 
     client_id: str = "flytepropeller"
     client_secret: str = "foobar"
-    header: str = ""
+    header: str = "flyte-authorization"
     token_seconds: float = 3600
     pending_polls: int = 1
     redirect_port: int = 53593
@@ -51,7 +51,7 @@ class Identity:
         self._polls = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -68,7 +68,7 @@ class Identity:
 
     def admits(self, metadata: Any) -> bool:
         """Whether a call's metadata has a valid token."""
-        said = dict(metadata).get(self.header or "authorization", "")
+        said = dict(metadata).get(self.header, "")
         kind, _, token = str(said).partition(" ")
         return kind.lower() == "bearer" and self._tokens.get(token, 0) > time.monotonic()
 
@@ -128,11 +128,11 @@ class Identity:
 class AuthMetadata(AuthMetadataServiceServicer):
     """Tells clients where to get a token; open to all."""
 
-    def __init__(self, identity: Identity | None) -> None:
+    def __init__(self, identity: Identity) -> None:
         self._identity = identity
 
     def GetOAuth2Metadata(self, request: Any, context: grpc.ServicerContext) -> Any:
-        url = self._identity.url if self._identity else ""
+        url = self._identity.url
         return auth_pb2.OAuth2MetadataResponse(
             issuer=url,
             authorization_endpoint=f"{url}/oauth2/authorize",
@@ -143,12 +143,11 @@ class AuthMetadata(AuthMetadataServiceServicer):
 
     def GetPublicClientConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
         identity = self._identity
-        port = identity.redirect_port if identity else 53593
         return auth_pb2.PublicClientAuthConfigResponse(
             client_id="flytectl",
-            redirect_uri=f"http://localhost:{port}/callback",
+            redirect_uri=f"http://localhost:{identity.redirect_port}/callback",
             scopes=["all", "offline"],
-            authorization_metadata_key=identity.header if identity else "",
+            authorization_metadata_key=identity.header,
         )
 
 

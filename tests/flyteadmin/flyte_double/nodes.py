@@ -12,7 +12,7 @@ from flyteidl.core.execution_pb2 import NodeExecution
 from flyteidl.event import event_pb2
 
 from flyte_double.blobs import Blobs
-from flyte_double.compiler import END, START, branches
+from flyte_double.compiler import END, START
 from flyte_double.database import Database
 from flyte_double.names import now
 from flyte_double.state import (
@@ -333,10 +333,6 @@ class NodeExecutor:
     def _send(self, ctx: Context, event: event_pb2.NodeExecutionEvent) -> None:
         if ctx.record is None:
             self.database.node_event(event)
-
-
-def branch_child(scope: Scope, node: workflow_pb2.Node, child_id: str) -> workflow_pb2.Node:
-    return next(child for child in branches(node) if child.id == child_id)
 
 
 def _go_seconds(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from flyteidl.core import compiler_pb2, identifier_pb2, interface_pb2
 from flyte_double.compiler import Key, compile_workflow, key_of
 from flyte_double.database import Database
 from flyte_double.names import now
-from flyte_double.refusals import exists, invalid, missing
+from flyte_double.refusals import Code, Refused, exists, invalid, missing
 
 _DIFFERS = (
     "{name} {kind} with different structure already exists."
@@ -33,7 +32,7 @@ class Registry:
         if project not in self.database.projects:
             invalid(
                 f"failed to validate that project [{project}] and domain [{domain}] are"
-                f" registered, err: [missing entity of type project]"
+                f" registered, err: [project [{project}] not found]"
             )
         if domain not in DOMAINS:
             invalid(f"domain [{domain}] is unrecognized by system")
@@ -43,9 +42,6 @@ class Registry:
             if not getattr(identifier, name):
                 invalid(f"missing {name}")
         self.check_place(identifier.project, identifier.domain)
-        version = identifier.version
-        if urllib.parse.quote_plus(version).lower() != version.lower():
-            invalid(f"version [{version}] must be url safe")
 
     def _put(self, table: dict[Key, Any], kind: str, entity: Any, said: Any) -> None:
         """Add an entity; `said` of it tells whether one that is there is the same."""
@@ -55,6 +51,8 @@ class Registry:
             text = (_SAME if same else _DIFFERS).format(kind=kind, name=entity.id.name)
             exists(text) if same else invalid(text)
         entity.closure.created_at.CopyFrom(now())
+        if hasattr(entity.closure, "updated_at"):
+            entity.closure.updated_at.CopyFrom(entity.closure.created_at)
         table[key] = entity
 
     # --- tasks ---
@@ -126,7 +124,10 @@ class Registry:
     def active_launch_plan(self, identifier: Any) -> launch_plan_pb2.LaunchPlan:
         plans = self.versions(self.database.launch_plans.values(), identifier)
         active = [plan for plan in plans if plan.closure.state == launch_plan_pb2.ACTIVE]
-        return active[0] if active else missing("LAUNCH_PLAN (active)", identifier)
+        if not active:
+            name = f"{identifier.project}:{identifier.domain}:{identifier.name}"
+            raise Refused(Code.NOT_FOUND, f"No active launch plan could be found: {name}")
+        return active[0]
 
     @staticmethod
     def versions(entities: Iterable[Any], identifier: Any) -> list[Any]:
