@@ -177,3 +177,13 @@ def test_map_task_runs_where_its_state_is_kept(bare: Any) -> None:
     assert execution.outputs["o0"] == [2, 3]
     resources = client.task(execution).metadata.external_resources
     assert [item.phase for item in resources] == [TaskExecution.SUCCEEDED] * 2
+
+
+def test_cached_task_runs_once_unless_its_cache_is_overwritten(bare: Any, scripts: Any) -> None:
+    client = bare()
+    first, second = (client.wait(client.execute(scripted.keeping)) for _ in range(2))
+    assert first.outputs["o0"] == second.outputs["o0"] == 2
+    assert len(scripts.requests) == 1
+    workflow = client.remote.fetch_workflow(name="scripted.keeping", version="v1")
+    client.wait(client.remote.execute(workflow, inputs={}, overwrite_cache=True))
+    assert len(scripts.requests) == 2

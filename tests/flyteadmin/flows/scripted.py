@@ -164,6 +164,16 @@ def unreachable(number: int) -> int:
     return number + 1
 
 
+@scripted(cache=True, cache_version="1")
+def kept(number: int) -> int:
+    return number + 1
+
+
+@workflow
+def keeping(number: int = 1) -> int:
+    return kept(number=number)
+
+
 @workflow
 def one(number: int = 1) -> int:
     return plus_one(number=number)

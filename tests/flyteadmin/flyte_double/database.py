@@ -198,6 +198,7 @@ def _apply_node(
         closure.workflow_node_metadata.execution_id.CopyFrom(launched)
     if event.HasField("task_node_metadata"):
         closure.task_node_metadata.checkpoint_uri = event.task_node_metadata.checkpoint_uri
+        closure.task_node_metadata.cache_status = event.task_node_metadata.cache_status
 
 
 def _apply_task(

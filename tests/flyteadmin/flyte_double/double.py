@@ -18,6 +18,7 @@ from flyteidl.service.dataproxy_pb2_grpc import add_DataProxyServiceServicer_to_
 
 from flyte_double.admin_service import AdminService
 from flyte_double.blobs import Blobs
+from flyte_double.catalog import Catalog
 from flyte_double.compiler import key_of
 from flyte_double.connector_plugin import ConnectorPlugin
 from flyte_double.container_plugin import ContainerPlugin
@@ -76,6 +77,7 @@ class FlyteDouble:
         self.blobs = Blobs(store_url, bucket)
         self.database = Database()
         self.resources: dict[ExecutionKey, Resource] = {}
+        self.catalog = Catalog()
         self.errors: list[BaseException] = []
         timeouts = {"CreateTask": create_timeout, "ListAgents": rpc_timeout}
         timeouts |= {"GetTask": rpc_timeout, "DeleteTask": rpc_timeout}
@@ -144,6 +146,7 @@ class FlyteDouble:
             self._containers,
             self.resources,
             self._settings,
+            self.catalog,
             lambda: self._executions,
             self.errors,
         )
@@ -238,6 +241,7 @@ class FlyteDouble:
             service_account=runs_as.k8s_service_account or "default",
             identity=runs_as,
             interruptible=[*interruptible, template.metadata_defaults.interruptible][0],
+            overwrite_cache=spec.overwrite_cache or plan.spec.overwrite_cache,
             raw_output_prefix=next(filter(None, raw), self.blobs.uri("data")).rstrip("/"),
             recovers=spec.metadata.reference_execution if is_recovery else None,
         )

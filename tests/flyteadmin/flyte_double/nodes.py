@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flyteidl.core import literals_pb2, workflow_pb2
+from flyteidl.core.catalog_pb2 import CatalogCacheStatus
 from flyteidl.core.execution_pb2 import NodeExecution
 from flyteidl.event import event_pb2
 
 from flyte_double.blobs import Blobs
+from flyte_double.catalog import Catalog, is_cached
 from flyte_double.compiler import END, START
 from flyte_double.database import Database
 from flyte_double.names import now
@@ -68,6 +70,7 @@ class NodeExecutor:
     blobs: Blobs
     database: Database
     tasks: TaskHandler
+    catalog: Catalog
     wake: Callable[[Context], Callable[[], None]]
     handlers: dict[str, Handle]
     aborts: dict[str, Callable[[Context, str], Awaitable[None]]]
@@ -157,7 +160,26 @@ class NodeExecutor:
             if ctx.given_inputs is None:
                 self.blobs.write(ctx.inputs_uri, inputs)
             ctx.status.queued_at = time.time()
-            self._move(ctx, Phase.QUEUED)
+            if not self._from_catalog(ctx, inputs):
+                self._move(ctx, Phase.QUEUED)
+
+    def _from_catalog(self, ctx: Context, inputs: literals_pb2.LiteralMap) -> bool:
+        known = self.catalog.get(ctx.template, inputs)
+        if known is None or ctx.resource.overwrite_cache:
+            return False
+        uri = self.blobs.write(f"{ctx.output_dir}/outputs.pb", known)
+        hit = CatalogCacheStatus.CACHE_HIT
+        self._move(ctx, Phase.SUCCEEDING, Result("SUCCESS", outputs_uri=uri, cache_status=hit))
+        return True
+
+    def _to_catalog(self, ctx: Context, result: Result) -> Result:
+        """Keep the outputs of a task that is cached."""
+        if result.phase != "SUCCESS" or not is_cached(ctx.template):
+            return result
+        inputs, outputs = literals_pb2.LiteralMap(), literals_pb2.LiteralMap()
+        inputs = ctx.given_inputs or self.blobs.read(ctx.inputs_uri, inputs)
+        self.catalog.put(ctx.template, inputs, self.blobs.read(result.outputs_uri, outputs))
+        return replace(result, cache_status=CatalogCacheStatus.CACHE_POPULATED)
 
     def _seen(self, scope: Scope, node_id: str) -> Phase:
         if node_id == START:
@@ -211,7 +233,7 @@ class NodeExecutor:
             return Result("SUCCESS")
         target = ctx.node.WhichOneof("target")
         if target == "task_node":
-            return await self.tasks.handle(ctx, self.wake(ctx))
+            return self._to_catalog(ctx, await self.tasks.handle(ctx, self.wake(ctx)))
         if target not in self.handlers:
             said = system_error("UnsupportedNode", f"the double has no handler for {target}")
             return Result("FAILED", said)
@@ -308,6 +330,7 @@ class NodeExecutor:
         event.deck_uri = result.deck_uri
         if ctx.node.HasField("task_node") and phase in (Phase.SUCCEEDING, Phase.FAILING):
             event.task_node_metadata.checkpoint_uri = checkpoint_uri(ctx)
+            event.task_node_metadata.cache_status = result.cache_status
         if result.launched is not None:
             event.workflow_node_metadata.execution_id.CopyFrom(result.launched)
         self._send(ctx, event)

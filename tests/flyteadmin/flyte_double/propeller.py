@@ -14,6 +14,7 @@ from flyteidl.event import event_pb2
 
 from flyte_double.arrays import Arrays
 from flyte_double.blobs import Blobs
+from flyte_double.catalog import Catalog
 from flyte_double.compiler import END
 from flyte_double.connector_plugin import ConnectorPlugin
 from flyte_double.container_plugin import ContainerPlugin
@@ -56,6 +57,7 @@ class Propeller:
     containers: ContainerPlugin
     resources: dict[ExecutionKey, Resource]
     settings: Settings
+    catalog: Catalog
     executions: Callable[[], Executions]
     errors: list[BaseException] = field(default_factory=list)
 
@@ -115,7 +117,7 @@ class Propeller:
 
     def _node_executor(self) -> NodeExecutor:
         tasks = TaskHandler(self.blobs, self.connector, self.containers, self.database.task_event)
-        executor = NodeExecutor(self.blobs, self.database, tasks, self._waker, {}, {})
+        executor = NodeExecutor(self.blobs, self.database, tasks, self.catalog, self._waker, {}, {})
         Parents(executor, self.executions).install()
         Arrays(executor, self.settings.keeps_map_state).install()
         return executor

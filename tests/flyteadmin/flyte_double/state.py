@@ -129,6 +129,7 @@ class Resource:
     service_account: str
     identity: Any
     interruptible: bool
+    overwrite_cache: bool
     raw_output_prefix: str
     recovers: identifier_pb2.WorkflowExecutionIdentifier | None
     status: WorkflowStatus = field(default_factory=WorkflowStatus)

@@ -26,6 +26,7 @@ class Result:
     outputs_uri: str = ""
     deck_uri: str = ""
     launched: Any = None
+    cache_status: int = 0
 
 
 RUNNING = Result("RUNNING")
