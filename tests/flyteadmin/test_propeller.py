@@ -74,7 +74,7 @@ def test_lost_answer_of_create_leaves_the_resource_alone(bare: Any, scripts: Any
 def test_six_failed_looks_freeze_a_task_that_was_never_seen(bare: Any, scripts: Any) -> None:
     client = bare()
     execution = client.wait(client.execute(scripted.lost))
-    assert execution.error.code == "CacheFailed"
+    assert execution.error.code == "AutoRefreshCacheFailed"
     assert client.flyte.connector_calls["GetTask"] == 6
     assert not scripts.deleted
 

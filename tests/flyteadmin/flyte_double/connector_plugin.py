@@ -24,6 +24,10 @@ from flyte_double.template import rendered
 _MAX_SYNC_FAILURES = 5
 _TASK_FAILED = "TaskFailedWithError"
 _Phase = execution_pb2.TaskExecution
+_FAILED_STATES = {
+    agent_pb2.RETRYABLE_FAILURE: Plugin.RETRYABLE,
+    agent_pb2.PERMANENT_FAILURE: Plugin.PERMANENT,
+}
 _TERMINAL = {_Phase.SUCCEEDED, _Phase.FAILED, _Phase.ABORTED}
 
 
@@ -160,7 +164,7 @@ class ConnectorPlugin:
         if item.resource is None:
             if item.is_frozen:
                 return state, PhaseInfo(
-                    Plugin.PERMANENT, error=user_error("CacheFailed", item.error)
+                    Plugin.PERMANENT, error=user_error("AutoRefreshCacheFailed", item.error)
                 )
             return state, PhaseInfo(Plugin.QUEUED, version=2, reason="job submitted")
         return state, _status(item.resource)
@@ -245,6 +249,10 @@ def _status(resource: agent_pb2.Resource) -> PhaseInfo:
     if phase == _Phase.ABORTED:
         error = user_error(_TASK_FAILED, "failed to run the job with aborted phase.")
         return replace(info, phase=Plugin.PERMANENT, error=error)
+    if phase == _Phase.UNDEFINED and resource.state in _FAILED_STATES:
+        # Connectors of old told a state; none at all is the one that may be tried again.
+        error = user_error(_TASK_FAILED, f"failed to run the job.\n{resource.message}")
+        return replace(info, phase=_FAILED_STATES[resource.state], error=error)
     raise RuntimeError(f"[SystemError] unknown execution phase [{phase}].")
 
 

@@ -152,9 +152,10 @@ class NodeExecutor:
         elif not self._recover(ctx):
             try:
                 inputs = self._inputs(ctx)
-            except (BadBinding, FileNotFoundError) as error:
-                text = f"Error binding Var: {error}"
+            except BadBinding as error:
+                text = f"failed at Node[{ctx.node.id}]. BindingResolutionError: {error}"
                 said = system_error("BindingResolutionFailure", text)
+                ctx.status.error = said
                 self._move(ctx, Phase.FAILING, Result("FAILED", said))
                 return
             if ctx.given_inputs is None:
@@ -192,7 +193,12 @@ class NodeExecutor:
             return ctx.given_inputs
         inputs = literals_pb2.LiteralMap()
         for item in ctx.node.inputs:
-            literal = resolve(item.binding, lambda said: self._output(ctx.scope, said))
+            try:
+                literal = resolve(item.binding, lambda said: self._output(ctx.scope, said))
+            except (BadBinding, FileNotFoundError) as error:
+                raise BadBinding(
+                    f"Error binding Var [wf].[{item.var}], caused by: {error}"
+                ) from error
             inputs.literals[item.var].CopyFrom(literal)
         return inputs
 
@@ -200,7 +206,9 @@ class NodeExecutor:
         folder = scope.output_dir(reference.node_id or START)
         outputs = self.blobs.read(f"{folder}/outputs.pb", literals_pb2.LiteralMap())
         if reference.var not in outputs.literals:
-            msg = f"Failed to find [{reference.node_id}].[{reference.var}]"
+            where = f"[{reference.node_id}].[{reference.var}]"
+            node = f"failed at Node[{reference.node_id}]"
+            msg = f"{node}. OutputsNotFoundError: Failed to find {where}"
             raise BadBinding(msg)
         return outputs.literals[reference.var]
 
