@@ -143,6 +143,7 @@ def test_options_reach_the_connector(client: Any, scripts: Any) -> None:
     assert metadata.labels["team"] == "risk"
     assert metadata.labels["interruptible"] == "true"  # the field of that name is never set
     assert metadata.labels["node-id"] == "n0"
+    assert metadata.labels["workflow-name"] == "scripted-one"
     assert metadata.environment_variables == {"MODE": "test"}
     assert metadata.namespace == "flytesnacks-development"
 

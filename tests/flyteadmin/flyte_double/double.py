@@ -217,7 +217,8 @@ class FlyteDouble:
             "execution-id": own.name,
             "project": own.project,
             "domain": own.domain,
-            "workflow-name": label_value(template.id.name.rpartition(".")[2]),
+            "shard-key": "1",
+            "workflow-name": label_value(template.id.name),
             **(spec.labels.values or plan.spec.labels.values),
         }
         environment = {pair.key: pair.value for pair in (spec.envs.values or plan.spec.envs.values)}
@@ -238,7 +239,7 @@ class FlyteDouble:
             labels=labels,
             annotations=dict(spec.annotations.values or plan.spec.annotations.values),
             environment=environment,
-            service_account=runs_as.k8s_service_account or "default",
+            service_account=runs_as.k8s_service_account,
             identity=runs_as,
             interruptible=[*interruptible, template.metadata_defaults.interruptible][0],
             overwrite_cache=spec.overwrite_cache or plan.spec.overwrite_cache,
