@@ -13,6 +13,7 @@ it an answer that came too late, for the attempt's failure, and does not come ba
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,10 @@ __all__ = ["SageMakerConnector", "register_connectors"]
 
 logger = logging.getLogger(__name__)
 
+_ANSWER_SECONDS = 8.0
+"""How long a look may take where no deadline is known: Flyte gives a call 10 s."""
+_MARGIN_SECONDS = 0.5
+
 
 class SageMakerConnector(AsyncConnectorBase):
     """Creates, watches and stops the jobs of one kind.
@@ -63,6 +68,7 @@ class SageMakerConnector(AsyncConnectorBase):
         self._kind = kind
         self._given = services
         self._reaper = reaper
+        self._looks: dict[str, asyncio.Task[Resource]] = {}
         self._desks: dict[int, tuple[Services, JobDesk]] = {}
         self._settings: Settings | None = None
 
@@ -73,26 +79,28 @@ class SageMakerConnector(AsyncConnectorBase):
 
     def desk(self, project: str, domain: str) -> JobDesk:
         """Who makes and stops the jobs of a project."""
-        from cdao_sdk.flyte.allow_list import check_calls
+        from cdao_sdk.flyte.allow_list import AllowList
         from cdao_sdk.flyte.job_desk import JobDesk
         from cdao_sdk.flyte.services import services_for_attempt
         from cdao_sdk.settings import holder
 
         if self._reaper is not None:
             self._reaper.wake()
-        services, check = self._given, None
+        services, allowed = self._given, AllowList()
         if services is None:
             # Read once: files and environment are not looked at again for each call.
             self._settings = self._settings or holder.gather().settings
             services = services_for_attempt(self._settings, project, domain)
-            check = check_calls(self._settings)
+            allowed = AllowList.from_settings(self._settings)
         known = self._desks.get(id(services))
         if known is None:  # the services are kept beside it: an id is unique as long as they live
-            known = self._desks[id(services)] = (services, JobDesk(self._kind, services, check))
+            known = self._desks[id(services)] = (services, JobDesk(self._kind, services, allowed))
         return known[1]
 
     async def close(self) -> None:
         """Send nothing any more by itself, and wait for what is under way."""
+        if self._looks:
+            await asyncio.wait(list(self._looks.values()))
         for desk in self.desks:
             await desk.close()
 
@@ -134,8 +142,19 @@ class SageMakerConnector(AsyncConnectorBase):
 
         desk = self.desk(resource_meta.project, resource_meta.domain)
         outcomes = Outcomes(desk, resource_meta)
+        key = resource_meta.request_uri or resource_meta.encode().decode()
+        look = self._looks.get(key)
+        if look is None:
+            look = asyncio.ensure_future(self._look(desk, outcomes, resource_meta))
+            self._looks[key] = look
+        # A large result may take longer than the call: the next one gets what this has begun.
+        await asyncio.wait({look}, timeout=_time_to_answer())
+        if not look.done():
+            slow = ResourcesUnavailable("AWS is being read; this takes a while.", code="Slow")
+            return outcomes.unanswered(slow)
+        self._looks.pop(key, None)
         try:
-            return await self._look(desk, outcomes, resource_meta)
+            return look.result()
         except ResourcesUnavailable as error:
             return outcomes.unanswered(error)
         except CdaoError as error:
@@ -180,6 +199,13 @@ class SageMakerConnector(AsyncConnectorBase):
             CdaoError: AWS does not take it now; Flyte asks again.
         """
         await self.desk(resource_meta.project, resource_meta.domain).stop(resource_meta)
+
+
+def _time_to_answer() -> float:
+    from cdao_sdk.flyte.deadline import remaining_seconds
+
+    left = remaining_seconds()
+    return _ANSWER_SECONDS if left is None else max(left - _MARGIN_SECONDS, left / 2)
 
 
 def register_connectors() -> None:

@@ -36,14 +36,15 @@ from cdao_sdk.flyte.waiting_line import Waiting, WaitingLines, never_fits
 from cdao_sdk.kinds.job import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from cdao_sdk.aws.job_status import JobStatus
+    from cdao_sdk.flyte.allow_list import AllowList
     from cdao_sdk.flyte.job_meta import JobMeta
     from cdao_sdk.flyte.services import Services
     from cdao_sdk.flyte.task_request import TaskRequest
     from cdao_sdk.flyte.waiting_line import WaitingLine
-    from cdao_sdk.kinds.job import ApiCall, JobKind
+    from cdao_sdk.kinds.job import JobKind
 
 __all__ = ["JobDesk"]
 
@@ -54,6 +55,7 @@ _KICK_SECONDS = 2.0
 questions queue up behind its own rate limit when thousands of jobs begin."""
 _STOP_SECONDS = 5.0
 """How long a stop is tried; Flyte gives the call 10 s."""
+_FLIGHT_SECONDS = 2.0
 _STOP_PAUSE_SECONDS = 0.5
 _FRESH_AT_MOST = 10_000
 _ABORTED_AT_MOST = 50_000
@@ -73,18 +75,15 @@ class JobDesk:
     Args:
         kind: The kind.
         services: Where they run.
-        check: Says what forbids a job, by its calls.
+        allowed: What its jobs may name.
     """
 
     def __init__(
-        self,
-        kind: JobKind[Any],
-        services: Services,
-        check: Callable[[Sequence[ApiCall], Services], Sequence[str]] | None = None,
+        self, kind: JobKind[Any], services: Services, allowed: AllowList | None = None
     ) -> None:
         self.kind = kind
         self.services = services
-        self.submitter = Submitter(kind, services, check)
+        self.submitter = Submitter(kind, services, allowed)
         self.requests = RequestStore(kind, services)
         embedded = services.clients.target.is_embedded
         self.lines = WaitingLines(0.1, 0.5) if embedded else WaitingLines()
@@ -296,8 +295,8 @@ class JobDesk:
             for step in range(len(names)):
                 self._line(meta, step).leave(name)
         flights = [self._flights[name] for name in names if name in self._flights]
-        if flights:
-            await asyncio.wait(flights)
+        if flights:  # one that takes longer sees the mark, and stops what it has made
+            await asyncio.wait(flights, timeout=_FLIGHT_SECONDS)
         for name in names:
             if await self._stopped(name):
                 continue

@@ -62,9 +62,10 @@ class Refusal:
 
     def raised(self) -> CdaoError:
         """The error again, to be raised."""
-        kind = getattr(errors, self.error, None)
-        is_ours = isinstance(kind, type) and issubclass(kind, CdaoError)
-        return kind(self.message) if is_ours else CdaoError(self.message)
+        kind: object = getattr(errors, self.error, None)
+        if isinstance(kind, type) and issubclass(kind, CdaoError):
+            return kind(self.message)
+        return CdaoError(self.message)
 
 
 class _RefusalWire(BaseModel):

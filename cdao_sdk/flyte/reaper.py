@@ -1,8 +1,9 @@
 """Stops jobs that nobody waits for any more: what only a process that was killed can leave behind.
 
 Two kinds of them. A job that was made though it had been stopped before, or that SageMaker did not
-stop when it should: its mark lies in S3 (``job_desk``). And a job whose execution is over in FlyteAdmin: Flyte does not stop what it has no
-answer of. Only FlyteAdmin's word counts for these, so without ``admin_endpoint`` they are left.
+stop when it should: its mark lies in S3 (``job_desk``). And a job whose execution is over in
+FlyteAdmin: Flyte does not stop what it has no answer of. Only FlyteAdmin's word counts for these,
+so without ``admin_endpoint`` they are left.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from cdao_sdk.aws.calls import AlreadyExists, call
-from cdao_sdk.aws.storage import copy, exists, put
+from cdao_sdk.aws.storage import copy, exists, put, split_s3_uri
 from cdao_sdk.catalog.images import inference_image
 from cdao_sdk.errors import (
     CdaoError,
@@ -31,6 +31,7 @@ from cdao_sdk.errors import (
     ResourcesUnavailable,
 )
 from cdao_sdk.flyte import flytekit_runtime
+from cdao_sdk.flyte.allow_list import AllowList, check_requests
 from cdao_sdk.flyte.attempt_spec import spec_for_attempt
 from cdao_sdk.flyte.payload import TaskPayload
 from cdao_sdk.flyte.secret_references import secret_references
@@ -41,12 +42,12 @@ from cdao_sdk.kinds.training import served_model
 from cdao_sdk.kinds.transform import SCRIPT_MODEL_ENVIRONMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from cdao_sdk.flyte.services import Services
     from cdao_sdk.flyte.submission import Attempt, Submission
     from cdao_sdk.flyte.task_request import TaskRequest
-    from cdao_sdk.kinds.job import ApiCall, JobKind
+    from cdao_sdk.kinds.job import JobKind
 
 __all__ = ["Made", "Submitter", "payload_of", "step_names"]
 
@@ -108,18 +109,15 @@ class Submitter:
     Args:
         kind: The kind.
         services: Where to.
-        check: Says what forbids a job, by its calls: whatever the operator restricts.
+        allowed: What its jobs may name; None: anything.
     """
 
     def __init__(
-        self,
-        kind: JobKind[Any],
-        services: Services,
-        check: Callable[[Sequence[ApiCall], Services], Sequence[str]] | None = None,
+        self, kind: JobKind[Any], services: Services, allowed: AllowList | None = None
     ) -> None:
         self._kind = kind
         self._services = services
-        self._check = check
+        self._allowed = allowed or AllowList()
         self._runner: _Upload | None = None
 
     async def send(self, request: TaskRequest, step: int = 0, choice: int | None = None) -> Made:
@@ -192,10 +190,17 @@ class Submitter:
             flytekit=flytekit,
             secrets=secret_references(request.template, place.region),
         )
-        if self._check and (problems := self._check(submission.calls, self._services)):
-            msg = f"This connector is not allowed to make job {name}."
-            raise PlanError(msg, problems=problems)
+        self._check(submission, place, request)
         return submission
+
+    def _check(self, submission: Submission, place: Place, request: TaskRequest) -> None:
+        """Refuse what the operator's lists do not allow."""
+        prefixes = (self._services.root(""), place.runtime_uri, request.output_prefix)
+        trusted = [split_s3_uri(uri)[0] for uri in prefixes if uri.startswith("s3://")]
+        problems = check_requests(submission.calls, self._allowed, trusted_buckets=trusted)
+        if problems:
+            msg = f"This connector is not allowed to make job {submission.job_name}."
+            raise PlanError(msg, problems=problems)
 
     async def clean_up(self, name: str) -> None:
         """Remove what was made beside a job.

@@ -326,7 +326,9 @@ def test_what_propeller_says_of_spot_in_a_label_holds(
     job = driven(flows.double)
     metadata = job.metadata()
     metadata.labels["interruptible"] = label
-    spec = spec_for_attempt(build_spec("training", {"framework": "pytorch"}), job.template, metadata)
+    spec = spec_for_attempt(
+        build_spec("training", {"framework": "pytorch"}), job.template, metadata
+    )
     assert getattr(spec, "use_spot_instances", None) is spot
 
 

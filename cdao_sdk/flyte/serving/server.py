@@ -176,7 +176,7 @@ class ConnectorServer:
         for task in (refusing, idle, again):
             task.cancel()
         await asyncio.gather(refusing, idle, again, return_exceptions=True)
-        for end in (*self.at_end, _close_clients):
+        for end in (*self.at_end, _close_connectors, _close_clients):
             try:
                 await asyncio.wait_for(end(), grace or 1)
             except Exception:
@@ -266,6 +266,14 @@ async def _prepare() -> None:
     # All that is loaded now stays; the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
+
+
+async def _close_connectors() -> None:
+    """Requests that are kept are sent by another replica; nothing is begun any more."""
+    from cdao_sdk.flyte.serving.service import served_connectors
+
+    for served in served_connectors().values():
+        await served.connector.close()
 
 
 async def _close_clients() -> None:
