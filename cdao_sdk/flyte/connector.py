@@ -99,6 +99,8 @@ class SageMakerConnector(AsyncConnectorBase):
 
     async def close(self) -> None:
         """Send nothing any more by itself, and wait for what is under way."""
+        if self._reaper is not None:
+            await self._reaper.close()
         if self._looks:
             await asyncio.wait(list(self._looks.values()))
         for desk in self.desks:

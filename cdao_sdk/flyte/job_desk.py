@@ -57,7 +57,8 @@ _STOP_SECONDS = 5.0
 """How long a stop is tried; Flyte gives the call 10 s."""
 _FLIGHT_SECONDS = 2.0
 _STOP_PAUSE_SECONDS = 0.5
-_FRESH_AT_MOST = 10_000
+_FRESH_AT_MOST = 2_000
+_REMEMBERED_BYTES = 32 * 1024
 _ABORTED_AT_MOST = 50_000
 
 
@@ -65,7 +66,7 @@ _ABORTED_AT_MOST = 50_000
 class _Fresh:
     """A request that this process has stored, and that nobody can have sent yet."""
 
-    request: TaskRequest
+    request: TaskRequest | None
     kick: asyncio.TimerHandle
 
 
@@ -103,11 +104,12 @@ class JobDesk:
         Raises:
             CdaoError: It cannot be kept; see ``RequestStore.keep``.
         """
-        meta = await self.requests.keep(request)
+        meta, size = await self.requests.keep(request)
         if meta.job_names and meta.job_name not in self._fresh:
             loop = asyncio.get_running_loop()
             kick = loop.call_later(_KICK_SECONDS, self._kicked, meta)
-            self._fresh[meta.job_name] = _Fresh(request, kick)
+            is_small = size <= _REMEMBERED_BYTES  # others are read again when they are sent
+            self._fresh[meta.job_name] = _Fresh(request if is_small else None, kick)
             while len(self._fresh) > _FRESH_AT_MOST:
                 self._forget(next(iter(self._fresh)))
         return meta
@@ -187,7 +189,9 @@ class JobDesk:
         self._refuse_stopped(name)
         fresh = self._fresh.get(name)
         is_late = fresh is None
-        request = await self.requests.load(meta) if fresh is None else fresh.request
+        request = fresh.request if fresh is not None else None
+        if request is None:
+            request = await self.requests.load(meta)
         if step == 0 and meta.earlier_names:
             for earlier in meta.earlier_names:
                 await self._stop_job(earlier)

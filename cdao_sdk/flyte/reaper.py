@@ -62,6 +62,13 @@ class Reaper:
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:
             self._task = loop.create_task(self._run(), name="cdao-reaper")
 
+    async def close(self) -> None:
+        """Look no more."""
+        task, self._task = self._task, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self.pause_seconds)

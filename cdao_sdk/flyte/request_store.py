@@ -12,7 +12,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cdao_sdk.aws.storage import exists, put, read_object, split_s3_uri
-from cdao_sdk.errors import CdaoError, ConfigurationError, PlanError, ResourcesUnavailable
+from cdao_sdk.errors import (
+    CdaoError,
+    ConfigurationError,
+    PlanError,
+    ResourcesUnavailable,
+    SpecError,
+)
 from cdao_sdk.flyte.deadline import remaining_seconds
 from cdao_sdk.flyte.flytekit_runtime import uses_flytekit
 from cdao_sdk.flyte.job_meta import JobMeta, Refusal, encode_interface
@@ -53,14 +59,15 @@ class RequestStore:
         self._services = services
         self.buckets: set[str] = {services.bucket} if services.bucket else set()
 
-    async def keep(self, request: TaskRequest) -> JobMeta:
+    async def keep(self, request: TaskRequest) -> tuple[JobMeta, int]:
         """Keep a request.
 
         What is wrong with the request itself is no error here but in the meta: Propeller takes an
         error for one that another attempt may mend.
 
         Returns:
-            What is to be remembered of it; the same for the same request, but for the time.
+            What is to be remembered of it, the same for the same request but for the time; and its
+            size in bytes.
 
         Raises:
             PlanError: It has no identity.
@@ -71,19 +78,22 @@ class RequestStore:
         attempt = request.attempt
         try:
             payload = payload_of(request)
+            if payload.kind != self._kind.name:
+                msg = f"A task of type {self._kind.task_type} asks for a {payload.kind} job."
+                raise SpecError(msg)
             names = step_names(payload, attempt)
         except CdaoError as error:
-            return self._meta(attempt, refusal=Refusal.of(error))
+            return self._meta(attempt, refusal=Refusal.of(error)), 0
         content = request.to_bytes()
         if len(content) > _REQUEST_LIMIT_BYTES:
             text = f"The request has {len(content)} bytes; at most {_REQUEST_LIMIT_BYTES} are kept."
-            return self._meta(attempt, refusal=Refusal("PlanError", text))
+            return self._meta(attempt, refusal=Refusal("PlanError", text)), 0
         digest = hashlib.sha256(content).hexdigest()
         uri = f"{self._folder(request, names[0])}/request-{digest[:16]}.pb"
         await self._put(uri, content)
         self.buckets.add(split_s3_uri(uri)[0])
         meta = self._meta(attempt, request_uri=uri, request_digest=digest)
-        return _described(meta, payload, names, request)
+        return _described(meta, payload, names, request), len(content)
 
     async def load(self, meta: JobMeta) -> TaskRequest:
         """The request of a job.

@@ -23,6 +23,7 @@ from flyteidl.service.agent_pb2_grpc import (
     add_AgentMetadataServiceServicer_to_server,
     add_AsyncAgentServiceServicer_to_server,
 )
+from flytekit.extend.backend.base_connector import ConnectorRegistry
 from flytekit.extend.backend.connector_service import (
     AsyncConnectorService,
     ConnectorMetadataService,
@@ -31,6 +32,7 @@ from flytekit.extend.backend.connector_service import (
 import cdao_sdk
 from cdao_sdk.aws.storage import split_s3_uri
 from cdao_sdk.flyte.connector import register_connectors
+from cdao_sdk.kinds.registry import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,6 +64,9 @@ def serve(embedded: LocalSageMaker) -> Any:
         finally:
             await server.stop(None)
             from cdao_sdk.flyte.services import services_from_settings
+
+            for kind in KINDS.values():
+                await ConnectorRegistry.get_connector(kind.task_type).close()
 
             await services_from_settings().clients.close()
 

@@ -194,3 +194,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         )
     )
     return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def outputs_of(boto: Any) -> Callable[..., Any]:
+    """Reads the outputs of a request where Propeller would."""
+    from flyteidl.core.literals_pb2 import LiteralMap
+
+    def read(request: Any) -> Any:
+        bucket, _, key = request.output_prefix.removeprefix("s3://").partition("/")
+        found = boto("s3").get_object(Bucket=bucket, Key=f"{key}/outputs.pb")
+        return LiteralMap.FromString(found["Body"].read()).literals
+
+    return read

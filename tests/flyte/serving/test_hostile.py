@@ -17,6 +17,7 @@ from flyteidl.admin.agent_pb2 import (
     TaskCategory,
 )
 from flyteidl.core import literals_pb2
+from flyteidl.core.execution_pb2 import TaskExecution
 from flyteidl.service.agent_pb2_grpc import AsyncAgentServiceStub
 from google.protobuf import struct_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -316,10 +317,17 @@ def empty(_: CreateTaskRequest) -> bytes:
 def test_sizes_and_depths(
     service: Served, create_request: Callable[..., Any], spoil: Callable[..., bytes]
 ) -> None:
+    data = spoil(create_request())
     with service.channel() as channel:
-        code = check(channel, "CreateTask", spoil(create_request()))
-    # What the inputs are is for the job to say.
-    assert (code == grpc.StatusCode.OK) == (spoil in (many_inputs, deep_literal))
+        code = check(channel, "CreateTask", data)
+        if code == grpc.StatusCode.OK:
+            request = CreateTaskRequest.FromString(data)
+            stub = AsyncAgentServiceStub(channel)
+            meta = stub.CreateTask(request, timeout=60).resource_meta
+            get = GetTaskRequest(task_category=CATEGORY, resource_meta=meta)
+            phase = stub.GetTask(get, timeout=60).resource.phase
+            # What is wrong with the task is told by the job; what its inputs are, by its function.
+            assert (phase == TaskExecution.FAILED) == (spoil not in (many_inputs, deep_literal))
 
 
 @pytest.mark.usefixtures("unhurt")

@@ -67,12 +67,15 @@ def test_grace_ends_calls_that_take_too_long(
 
 
 def test_a_killed_service_is_followed_by_one_that_knows_its_jobs(
-    start_service: Callable[..., Served], create_request: Callable[..., Any]
+    start_service: Callable[..., Served],
+    create_request: Callable[..., Any],
+    outputs_of: Callable[..., Any],
 ) -> None:
     first = start_service()
     with first.channel() as channel:
         stub = AsyncAgentServiceStub(channel)
-        meta = stub.CreateTask(create_request(odd_jobs.slow, seconds=1.0), timeout=30).resource_meta
+        request = create_request(odd_jobs.slow, seconds=1.0)
+        meta = stub.CreateTask(request, timeout=30).resource_meta
         first.process.kill()
         first.process.wait()
     second = start_service()
@@ -84,7 +87,7 @@ def test_a_killed_service_is_followed_by_one_that_knows_its_jobs(
             assert time.monotonic() < deadline, resource
             time.sleep(0.1)
         assert resource.phase == TaskExecution.SUCCEEDED
-        assert resource.outputs.literals["o0"].scalar.primitive.float_value == 1.0
+        assert outputs_of(request)["o0"].scalar.primitive.float_value == 1.0
     assert second.end(signal.SIGINT) == 0
 
 

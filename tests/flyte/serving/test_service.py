@@ -53,7 +53,7 @@ def refused(call: Callable[..., Any], request: Any, **more: Any) -> grpc.RpcErro
 
 
 def test_a_job_is_created_watched_and_deleted(
-    service: Served, create_request: Callable[..., Any]
+    service: Served, create_request: Callable[..., Any], outputs_of: Callable[..., Any]
 ) -> None:
     with service.channel() as channel:
         stub = AsyncAgentServiceStub(channel)
@@ -62,7 +62,7 @@ def test_a_job_is_created_watched_and_deleted(
         again = stub.CreateTask(request, timeout=SECONDS)
         resource = finished(stub, created.resource_meta)
         assert resource.phase == TaskExecution.SUCCEEDED, resource
-        assert resource.outputs.literals["o0"].scalar.primitive.integer == 42
+        assert outputs_of(request)["o0"].scalar.primitive.integer == 42
         # The second meta names the same job.
         assert finished(stub, again.resource_meta).custom_info == resource.custom_info
         delete = DeleteTaskRequest(task_category=CATEGORY, resource_meta=created.resource_meta)
@@ -216,11 +216,9 @@ def test_a_log_line_says_whose_call_it_was(
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        ({"inputs": None}, grpc.StatusCode.INVALID_ARGUMENT, "number"),
         ({"type": "bigquery_query_job_task"}, grpc.StatusCode.NOT_FOUND, "sagemaker_processing"),
         ({"task_type_version": 7}, grpc.StatusCode.NOT_FOUND, "version 7"),
         ({"type": "sagemaker_training"}, grpc.StatusCode.INVALID_ARGUMENT, "processing"),
-        ({"custom": None}, grpc.StatusCode.INVALID_ARGUMENT, "payload"),
     ],
 )
 def test_a_wrong_create_is_told_in_one_line(
@@ -243,6 +241,20 @@ def test_a_wrong_create_is_told_in_one_line(
     assert words in error.details()
     assert "\n" not in error.details()
     assert "Traceback" not in error.details()
+
+
+@pytest.mark.parametrize(("name", "words"), [("inputs", "lack number"), ("custom", "payload")])
+def test_what_is_wrong_with_a_task_is_told_as_its_failure(
+    service: Served, create_request: Callable[..., Any], name: str, words: str
+) -> None:
+    """An error of CreateTask would cost attempts, and none of them can mend it."""
+    request = create_request()
+    (request if name == "inputs" else request.template).ClearField(name)
+    with service.channel() as channel:
+        stub = AsyncAgentServiceStub(channel)
+        resource = finished(stub, stub.CreateTask(request, timeout=SECONDS).resource_meta)
+    assert resource.phase == TaskExecution.FAILED
+    assert words in resource.message
 
 
 def test_a_meta_of_another_kind_is_refused(
