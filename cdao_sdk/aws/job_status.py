@@ -156,8 +156,8 @@ class StatusOptions:
     interval_seconds: float = 5.0
     longest_interval_seconds: float = 20.0
     sweep_seconds: float = 300.0
-    # A quarter of the pages that an account may list: there are other replicas, and sweeps.
-    seconds_a_page: float = 2.0
+    # Half of what an account may list: there are other replicas, and sweeps.
+    seconds_a_page: float = 1.0
     events_queue_url: str | None = None
 
     @classmethod
@@ -178,6 +178,6 @@ class StatusOptions:
             interval_seconds=shortest,
             longest_interval_seconds=max(shortest, longest_interval_seconds or usual),
             sweep_seconds=sweep_seconds,
-            seconds_a_page=0.0 if target.is_embedded else 2.0,
+            seconds_a_page=0.0 if target.is_embedded else 1.0,
             events_queue_url=events_queue_url,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +22,7 @@ from cdao_sdk.aws.job_status import JobStatus, StatusOptions
 from cdao_sdk.aws.metrics import aws_metrics
 from cdao_sdk.aws.status_board import Board
 from cdao_sdk.errors import CdaoError, NotFound, ResourcesUnavailable, SubmissionError
+from cdao_sdk.kinds.observation import moment
 from cdao_sdk.kinds.registry import KINDS
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ _logger = logging.getLogger(__name__)
 
 _PAGE = 100  # the most that SageMaker gives
 _MOST_PAGES = 1_000
+_POOR_PAGES = 10  # with less than a job a page are worth no more
 _LIST_WAIT_SECONDS = 30.0  # for the rate of lists; nobody waits so long for it
 _DESCRIBES_AT_ONCE = 10
 _DESCRIBES_WAITING = 50  # those beyond are answered from memory
@@ -139,8 +142,12 @@ class StatusWatcher:
         """Why the last look at a kind failed; None when it did not."""
         return self._boards[kind].last_error
 
-    async def sweep(self, kind: str) -> frozenset[str]:
+    async def sweep(self, kind: str, since: datetime | None = None) -> frozenset[str]:
         """Look at all jobs of the account that run.
+
+        Args:
+            kind: The jobs' kind.
+            since: How far back, by their creation; None: until hardly any job is found that runs.
 
         Returns:
             Their names.
@@ -149,7 +156,10 @@ class StatusWatcher:
             SubmissionError: AWS refused.
         """
         board, before = self._boards[kind], self._boards[kind].swept_at
-        task, _began = self._flights.start(("sweep", kind), lambda: self._sweep(board))
+        key = ("sweep", kind)
+        while key in self._flights:  # it may not go as far back
+            await asyncio.wait({self._flights.start(key, lambda: self._sweep(board))[0]})
+        task, _began = self._flights.start(key, lambda: self._sweep(board, since, is_whole=True))
         await asyncio.shield(task)
         if board.swept_at == before and board.last_error is not None:
             raise board.last_error
@@ -188,8 +198,9 @@ class StatusWatcher:
             return
         began: datetime | None = None
         now, changes, pages = self._clock(), 0, 0
+        query = {"LastModifiedTimeAfter": after, "CreationTimeAfter": board.choose_since(now)}
         try:
-            async for date, summaries in self._pages(board, {"LastModifiedTimeAfter": after}):
+            async for date, summaries in self._pages(board, query):
                 began, pages = began or date, pages + 1
                 changes += sum([board.listed(each, now) for each in summaries])
         except CdaoError as error:
@@ -198,18 +209,32 @@ class StatusWatcher:
         board.looked(began or after, now, changes=changes, pages=pages)
         self._succeeded(board, "changes")
 
-    async def _sweep(self, board: Board) -> None:
-        began = self._clock()
+    async def _sweep(
+        self, board: Board, since: datetime | None = None, *, is_whole: bool = False
+    ) -> None:
+        began, pages, oldest = self._clock(), 0, datetime.now(timezone.utc)
         board.begin_sweep(began)
+        if board.high_water is not None and not is_whole:
+            since = board.choose_since(began)
+        query: dict[str, object] = {"StatusEquals": "InProgress"}
+        if since is not None:
+            query["CreationTimeAfter"] = since
+        found: deque[int] = deque(maxlen=_POOR_PAGES)
         try:
-            async for date, summaries in self._pages(board, {"StatusEquals": "InProgress"}):
+            async for date, summaries in self._pages(board, query):
                 board.reached(date)
+                pages += 1
+                found.append(len(summaries))
                 for summary in summaries:
                     board.listed(summary, self._clock(), board.sweep)
+                    oldest = moment(summary, "CreationTime") or oldest
+                if since is None and len(found) == _POOR_PAGES > sum(found):
+                    since = oldest  # the few that are older are found by describing them
+                    break
         except CdaoError as error:
             self._failed(board, error, "sweep")
             return
-        board.swept(began, self._clock())
+        board.swept(began, self._clock(), pages=pages, reach=since)
         self._succeeded(board, "sweep")
 
     async def _pages(

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from cdao_sdk.aws import job_status
+from cdao_sdk.aws.list_window import ListWindow
 from cdao_sdk.kinds.job import Phase
 from cdao_sdk.kinds.observation import phase_of, text
 
@@ -26,6 +27,7 @@ _KEEP_OPEN_SECONDS = 900.0  # nobody asks any more: another connector does, or i
 _CLEAR_EVERY_SECONDS = 60.0
 # Lists lag behind: a job that is new need not be in them yet.
 _LIST_LAG_SECONDS = 20.0
+_SKEW_SECONDS = 60.0  # between this machine's clock and AWS's
 _OVERLAP = timedelta(seconds=15)
 _GROWTH = 1.5  # of the interval, for each look at which nothing had changed
 _WITH_EVENTS_SECONDS = 60.0
@@ -67,6 +69,7 @@ class Board:
         last_error: Why the last look failed; None when it did not.
         last_pages: How many pages the last list of changes had.
         denied_until: Until when lists are not tried, for they were refused.
+        since: From which creation time on jobs are listed; older ones are described.
     """
 
     def __init__(self, kind: JobKind[Any], options: StatusOptions) -> None:
@@ -80,6 +83,8 @@ class Board:
         self.last_pages = 1
         self.denied_until = _NEVER
         self.has_events = False
+        self.since: datetime | None = None
+        self._window = ListWindow()
         self._open: set[str] = set()
         self._looked_at = _NEVER
         self._listed_at = _NEVER
@@ -134,7 +139,7 @@ class Board:
         if (
             confirmed is not None
             and reading.is_read
-            and not (reading.is_over or seat.is_changed)
+            and not (reading.is_over or seat.is_changed or self._is_unlisted(reading))
             and confirmed > reading.seen_at
         ):
             return replace(reading, seen_at=confirmed)
@@ -153,8 +158,11 @@ class Board:
     @property
     def interval(self) -> float:
         """Seconds between two looks."""
-        least = _WITH_EVENTS_SECONDS if self.has_events else 0.0
-        return max(self._interval, least, self.last_pages * self.options.seconds_a_page)
+        return max(self._single_interval, self.last_pages * self.options.seconds_a_page)
+
+    @property
+    def _single_interval(self) -> float:
+        return max(self._interval, _WITH_EVENTS_SECONDS if self.has_events else 0.0)
 
     def are_few(self, now: float) -> bool:
         """Whether asking for each job costs no more than listing, or lists are refused."""
@@ -170,7 +178,25 @@ class Board:
         """Whether it is time to look at all jobs in progress."""
         if self.last_error is not None and not self.is_due(now):
             return False
-        return not 0 <= now - self.swept_at < self.options.sweep_seconds
+        rest = max(self.options.sweep_seconds, 10 * self.last_pages * self.options.seconds_a_page)
+        return not 0 <= now - self.swept_at < rest
+
+    def choose_since(self, now: float) -> datetime:
+        """How far a list goes back from now on."""
+        created: list[float] = []
+        for seat in map(self.seats.__getitem__, self._open):
+            if seat.reading.source == "noted":
+                created.append(seat.noted_at - _SKEW_SECONDS)
+            elif seat.reading.created is not None:
+                created.append(seat.reading.created.timestamp())
+        first = self._window.start(created, now) if created else now - _SKEW_SECONDS
+        self.since = _utc(first - 1)
+        return self.since
+
+    def _is_unlisted(self, reading: JobStatus) -> bool:
+        """Whether a job is older than what is listed."""
+        created = reading.created
+        return self.since is not None and created is not None and created < self.since
 
     @property
     def has_swept(self) -> bool:
@@ -180,13 +206,15 @@ class Board:
     def is_stale(self, seat: Seat, now: float) -> bool:
         """Whether a job should be described, where there is no list."""
         last = max(seat.described_at, seat.noted_at)
-        return seat.is_changed or not 0 <= now - last < self.interval
+        return seat.is_changed or not 0 <= now - last < self._single_interval
 
     def has_to_be_described(self, seat: Seat, now: float) -> bool:
         """Whether a job has to be described, although there are lists."""
         reading = seat.reading
         if seat.is_changed:
             return True
+        if reading.is_read and self._is_unlisted(reading):
+            return self.is_stale(seat, now)
         if reading.source == "noted":
             return now - seat.noted_at > max(_LIST_LAG_SECONDS, self.interval)
         return reading.source == "pending" or self._is_start_wanted(seat, now)
@@ -261,6 +289,8 @@ class Board:
         self.high_water = began
         self.last_pages = pages
         self.last_error = None
+        if self.since is not None:
+            self._window.measured(pages, (began - self.since).total_seconds())
         self._confirmed_at = _utc(now)
         self._pace(is_new=changes > 0)
         self._looked_at = self._listed_at = now
@@ -296,19 +326,30 @@ class Board:
         """From when on to list changes; None: too much would have to be listed."""
         return None if self.high_water is None else self.high_water - _OVERLAP
 
-    def swept(self, began: float, now: float) -> None:
-        """All jobs in progress have been listed: whichever is not among them has ended."""
+    def swept(self, began: float, now: float, *, pages: int, reach: datetime | None) -> None:
+        """All jobs in progress have been listed: whichever is not among them has ended.
+
+        Args:
+            began: When the sweep began.
+            now: The time.
+            pages: How many pages it had.
+            reach: The creation time down to which it went; None: it had all jobs.
+        """
         self.swept_at = now
         self.last_error = None
+        if reach is not None:
+            self._window.measured(pages, began - reach.timestamp())
         for name, seat in list(self.seats.items()):
-            if seat.swept == self.sweep or seat.reading.is_over:
+            reading = seat.reading
+            if seat.swept == self.sweep or reading.is_over:
                 continue
             if max(seat.read_at, seat.noted_at + _LIST_LAG_SECONDS) >= began:
                 continue  # known from later, or too new for lists
-            if name in self._open:
-                seat.is_changed = seat.is_changed or seat.reading.source != "pending"
-            else:
+            if name not in self._open:
                 self.forget(name)
+            elif reading.source != "pending":
+                created = reading.created
+                seat.is_changed |= reach is None or created is None or created >= reach
 
     def clear(self, now: float) -> None:
         """Forget what nobody asks for; does something once a minute."""

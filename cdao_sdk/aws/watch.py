@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
 
 from cdao_sdk.aws import logs
 from cdao_sdk.aws.calls import call
 from cdao_sdk.errors import NotFound, SubmissionError
 from cdao_sdk.kinds.job import Phase
-from cdao_sdk.kinds.observation import spot_savings_percent
+from cdao_sdk.kinds.observation import moment, spot_savings_percent
 from cdao_sdk.kinds.registry import KINDS
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ __all__ = ["Job", "JobWatch", "find_job"]
 
 _JOB_NAME = re.compile(r"(?=.{1,63}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # botocore's model, 2026-11
 _DESCRIBES_AT_ONCE = 10  # a first look at thousands of jobs must not run into the request rate
+_CLOCKS_DIFFER = timedelta(minutes=5)  # AWS refuses a request whose clock is off by more
+_A_SECOND = timedelta(seconds=1)  # times travel in whole ones
 _PAGE = 100  # the most that SageMaker gives; its own default of 10 costs ten times the calls
 
 
@@ -95,6 +97,7 @@ class JobWatch:
         self._name_contains = name_contains
         self._most = most
         self._known: dict[tuple[str, str], tuple[object, Job]] = {}
+        self._since: dict[str, datetime] = {}
 
     async def refresh(self) -> list[Job]:
         """All jobs now, in the order of their creation.
@@ -125,13 +128,21 @@ class JobWatch:
         }
         if self._name_contains:
             parameters["NameContains"] = self._name_contains[:63]
+        began = datetime.now(timezone.utc)
+        if kind.name in self._since:
+            # SageMaker looks for the name in each page of all jobs: only this shortens the list.
+            parameters["CreationTimeAfter"] = self._since[kind.name]
         while len(found) < self._most:
             answer = await call(self._clients, "sagemaker", kind.api.list, parameters)
             found += cast("Sequence[Mapping[str, object]]", answer[kind.api.summaries_field])
             if not answer.get("NextToken"):
                 break
             parameters["NextToken"] = answer["NextToken"]
-        return found[: self._most]
+        found = found[: self._most]
+        # Jobs that are older would have been found by the first list.
+        times = [time for each in found if (time := moment(each, "CreationTime")) is not None]
+        self._since.setdefault(kind.name, min([began - _CLOCKS_DIFFER, *times]) - _A_SECOND)
+        return found
 
     async def _job(self, kind: JobKind[Any], summary: Mapping[str, object]) -> Job:
         name = str(summary[kind.api.name_field])

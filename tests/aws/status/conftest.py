@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import itertools
 import json
 import threading
 from collections import Counter
@@ -74,16 +75,20 @@ class Account:
                 return 400, {"__type": "ValidationException", "message": message}
             return 200, self._told(kind, name, rows[name], is_whole=True)
         self.filters.append(request)
-        # Newest first, as asked for; a dict keeps the order of creation.
-        found = [
-            (name, row)
-            for name, row in reversed(rows.items())
+        # Newest first, as asked for; a dict keeps the order of creation. As SageMaker does it:
+        # pages first, and then what else is filtered.
+        since = request.get("CreationTimeAfter", 0)
+        newest = itertools.takewhile(lambda item: item[1].created > since, reversed(rows.items()))
+        begin, size = int(request.get("NextToken", 0)), request["MaxResults"]
+        found = list(itertools.islice(newest, begin + size + 1))
+        shown = [
+            self._told(kind, name, row)
+            for name, row in found[begin : begin + size]
             if row.is_listed
             and request.get("StatusEquals") in (None, row.status)
             and row.modified > request.get("LastModifiedTimeAfter", 0)
+            and request.get("NameContains", "") in name
         ]
-        begin, size = int(request.get("NextToken", 0)), request["MaxResults"]
-        shown = [self._told(kind, *each) for each in found[begin : begin + size]]
         more = {"NextToken": str(begin + size)} if len(found) > begin + size else {}
         return 200, {kind.api.summaries_field: shown, **more}
 

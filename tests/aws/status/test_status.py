@@ -371,7 +371,7 @@ def test_after_a_rest_all_running_jobs_are_read_instead_of_all_changes(
     account.now += 20
     assert [status.name for status in ask(many, *MANY) if status.is_over] == ["job-1"]
     assert account.filters[0].get("StatusEquals") == "InProgress"
-    assert account.calls[LIST] <= 3
+    assert account.calls[LIST] <= 2 * 6  # there are six pages of jobs since
 
 
 def test_answer_that_lags_behind_does_not_turn_time_back(many: Any, account: Any, ask: Any) -> None:
@@ -382,3 +382,70 @@ def test_answer_that_lags_behind_does_not_turn_time_back(many: Any, account: Any
     late |= {"SecondaryStatus": "Starting", "LastModifiedTime": account.now - 10}
     assert not board.listed(late, account.now)
     assert many.known("training", "job-1").secondary_status == "Training"
+
+
+def test_lists_go_back_to_the_oldest_job_that_is_waited_for(
+    many: Any, account: Any, ask: Any
+) -> None:
+    created = account.jobs["training"][MANY[0]].created
+    ask(many, *MANY)
+    assert account.filters[-1]["CreationTimeAfter"] == created - 1
+    for name in MANY[:6]:
+        account.change(name, "Completed")
+    late = [account.add(f"late-{number}") for number in range(6)]
+    for name in MANY[6:]:
+        account.change(name, "Completed")
+    account.now += 20
+    ask(many, *MANY, *late)
+    account.now += 20
+    ask(many, *late)
+    assert account.filters[-1]["CreationTimeAfter"] == account.now - 40 - 1
+
+
+def test_old_job_does_not_make_lists_long(account: Any, watch: Any, ask: Any) -> None:
+    """SageMaker pages through all that was created since, whatever else is asked for."""
+    account.add("old")
+    for _ in range(2_000):
+        account.now += 30
+        account.change(account.add(f"foreign-{account.now}"), "Completed")
+    names = [account.add(f"job-{number}") for number in range(12)]
+    watcher = watch()
+    for _ in range(4):
+        ask(watcher, "old", *names)
+        account.now += 30
+    account.calls.clear()
+    account.change("old", "Completed")
+    found = ask(watcher, "old", *names)
+    assert [status.name for status in found if status.is_over] == ["old"]
+    assert account.calls == {LIST: 1, DESCRIBE: 1}
+    account.now += 30
+    ask(watcher, *names)
+    account.now += 30
+    ask(watcher, *names)
+    assert account.calls == {LIST: 3, DESCRIBE: 1}
+
+
+def test_restart_does_not_page_through_the_accounts_history(
+    account: Any, watch: Any, ask: Any
+) -> None:
+    for _ in range(5_000):
+        account.now += 30
+        account.change(account.add(f"past-{account.now}"), "Completed")
+    names = [account.add(f"job-{number}") for number in range(150)]
+    ask(watch(), *names)
+    assert account.calls[LIST] <= 2 + 10
+
+
+def test_sweep_goes_back_as_far_as_it_is_told(many: Any, account: Any) -> None:
+    import datetime as dt
+
+    from cdao_sdk.aws.bridge import bridge
+
+    account.now += 3600
+    account.add("young")
+    since = dt.datetime.fromtimestamp(account.now - 60, dt.timezone.utc)
+    bridge.run(many.sweep("training", since), timeout=30)
+    assert account.filters[-1]["CreationTimeAfter"] == account.now - 60
+    # It tells nothing of those that are older.
+    assert many.known("training", MANY[0]).status == "InProgress"
+    assert not many._boards["training"].seats[MANY[0]].is_changed
