@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cdao_sdk.aws.watch import Job
+    from cdao_sdk.kinds.failures import Diagnosis
 
 __all__ = ["ExecutionFacts", "JobLabel", "JobRow", "Snapshot", "changes", "label_of", "take"]
 
@@ -104,6 +105,19 @@ class JobRow:
         artifact: URI of what it made; empty before the end.
         error: SageMaker's FailureReason, without our own tags; empty if it did not fail.
         log_tail: Last log lines, oldest first; only where the view asked for them.
+        arn: The job's ARN; empty until it is known.
+        attempt: Which try of its node, from 0.
+        started: When its instances began to work; None before.
+        expected_seconds: How long it should take from its creation, as far as something tells.
+        progress: How far it is, from 0 to 1; None where nothing tells.
+        cost_usd: What it has cost so far at the list price; None where price or time is unknown.
+        metric_series: (time, value) of each metric as it came; only where the view asked for them.
+        hyperparameters: As SageMaker has them.
+        utilization: Percent used of CPU, memory, GPU and disk, by CloudWatch's name of the metric.
+        hint: What the utilization suggests, one sentence; empty if nothing.
+        links: (title, URL) of pages in AWS's console.
+        diagnosis: Why it failed, and the mend; None if it did not.
+        group: What it is one of many of, such as a map task's node; empty if of nothing.
     """
 
     name: str
@@ -128,6 +142,21 @@ class JobRow:
     artifact: str = ""
     error: str = ""
     log_tail: tuple[str, ...] = ()
+    arn: str = ""
+    attempt: int = 0
+    started: datetime | None = None
+    expected_seconds: float | None = None
+    progress: float | None = None
+    cost_usd: float | None = None
+    metric_series: Mapping[str, Sequence[tuple[datetime, float]]] = field(
+        default_factory=dict[str, "Sequence[tuple[datetime, float]]"]
+    )
+    hyperparameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    utilization: Mapping[str, float] = field(default_factory=dict[str, float])
+    hint: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+    diagnosis: Diagnosis | None = None
+    group: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -161,6 +190,12 @@ class Snapshot:
     note: str = ""
     status: str = ""
     error: str = ""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What all jobs have cost so far at the list price; None if no price is known."""
+        known = [row.cost_usd for row in self.jobs if row.cost_usd is not None]
+        return sum(known) if known else None
 
     @property
     def jobs_are_over(self) -> bool:
