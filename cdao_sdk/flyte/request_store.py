@@ -182,7 +182,11 @@ def _described(
     meta.interface = interface if len(interface) <= _INTERFACE_LIMIT else ""
     meta.output_prefix = request.output_prefix
     meta.uses_flytekit = uses_flytekit(spec)
-    meta.has_deck = request.output_prefix.startswith("s3://") and not meta.uses_flytekit
+    meta.has_deck = (
+        request.output_prefix.startswith("s3://")
+        and not meta.uses_flytekit
+        and bool(request.template.metadata.generates_deck)
+    )
     meta.instance_types = tuple(choice.hosts[0][0] for choice in spec.choices)
     meta.instance_count = spec.host_count
     meta.spot = bool(getattr(spec, "use_spot_instances", False))

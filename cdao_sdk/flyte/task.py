@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import logging
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
@@ -138,6 +138,12 @@ class SageMakerTask(PythonFunctionTask):
         self._interface = with_fields_in_unions(
             self.interface, self.python_interface.inputs, self.python_interface.outputs
         )
+        if not flytekit_runtime.uses_flytekit(task_config.spec):
+            # The connector writes a deck for each job; said here, Flyte shows it while it runs and
+            # when it has failed, too.
+            self._metadata = replace(
+                self.metadata, generates_deck=kwargs.get("enable_deck") is not False
+            )
         _check_outputs(self, runs=self._runs_body)
         check_secrets(self.name, self.security_context, task_config.spec, runs_body=self._runs_body)
         if task_config.handlers and not self._runs_body:
