@@ -205,6 +205,8 @@ class Outcomes:
         if meta.has_deck:
             links = self._link_pairs(step)
             await self._handover.deck(description, seen, tail, diagnosis, links=links)
+            # Of a task that failed at once the console shows none, but there is one.
+            facts["deck"] = f"{meta.output_prefix.rstrip('/')}/deck.html"
             outputs = await self._handover.outputs(outputs)
         return Resource(
             phase=_FLYTE_PHASE[phase],

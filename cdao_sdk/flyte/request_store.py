@@ -89,7 +89,7 @@ class RequestStore:
             text = f"The request has {len(content)} bytes; at most {_REQUEST_LIMIT_BYTES} are kept."
             return self._meta(attempt, refusal=Refusal("PlanError", text)), 0
         digest = hashlib.sha256(content).hexdigest()
-        uri = f"{self._folder(request, names[0])}/request-{digest[:16]}.pb"
+        uri = f"{self._folder(request)}/{names[0]}-{digest[:16]}.pb"
         await self._put(uri, content)
         self.buckets.add(split_s3_uri(uri)[0])
         meta = self._meta(attempt, request_uri=uri, request_digest=digest)
@@ -123,7 +123,8 @@ class RequestStore:
         bucket, _ = split_s3_uri(meta.request_uri)
         return f"s3://{bucket}/{MARKS}/{self._kind.name}/{name}"
 
-    def _folder(self, request: TaskRequest, name: str) -> str:
+    def _folder(self, request: TaskRequest) -> str:
+        """Where requests of this node are kept; nothing of a job itself is read or written there."""
         attempt, root = request.attempt, self._services.root(request.output_prefix)
         if not root.startswith("s3://"):
             msg = (
@@ -131,8 +132,8 @@ class RequestStore:
                 " is not in S3. Set default_bucket (CDAO_DEFAULT_BUCKET)."
             )
             raise ConfigurationError(msg)
-        parts = (attempt.project, attempt.domain, attempt.execution, attempt.node, name)
-        return "/".join((root, *filter(None, parts)))
+        parts = (attempt.project, attempt.domain, attempt.execution, attempt.node)
+        return "/".join((root, "requests", *filter(None, parts)))
 
     async def _put(self, uri: str, content: bytes) -> None:
         began = time.monotonic()

@@ -154,7 +154,7 @@ def test_several_files_in_a_streamed_channel_are_refused_before_anything_is_made
         one.create(files=[FlyteFile(f"s3://{BUCKET}/{name}") for name in "ab"])
     made = [path for method, path, _ in traffic if method != "HEAD" and "runtime" not in path]
     assert len(made) == 1  # the request itself is kept
-    assert "/request-" in made[0]
+    assert "/requests/" in made[0]
 
 
 def test_job_that_returns_the_wrong_type_names_output_type_and_value(driven: Any) -> None:
