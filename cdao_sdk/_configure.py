@@ -23,6 +23,8 @@ class OtherSettings(TypedDict, total=False):
     insecure: bool
     project: str
     domain: str
+    image: str | None
+    copy_style: Literal["auto", "all"]
     region: str | None
     sagemaker_backend: Literal["embedded", "aws"]
     endpoint_url: str | None

@@ -49,7 +49,14 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["Settings", "SettingsHolder", "SettingsWithSources", "gather", "holder"]
+__all__ = [
+    "Settings",
+    "SettingsHolder",
+    "SettingsWithSources",
+    "flyte_config_file",
+    "gather",
+    "holder",
+]
 
 ENV_PREFIX = "CDAO_"
 # Read by the script runtime inside a job, where no settings are.
@@ -71,6 +78,14 @@ class Settings(BaseSettings):
     insecure: bool = Field(default=False, description="Talk to FlyteAdmin without TLS.")
     project: FlyteName = Field(default="flytesnacks", description="Flyte project.")
     domain: FlyteName = Field(default="development", description="Flyte domain.")
+    image: str | None = Field(
+        default=None,
+        description="Container image of plain Flyte tasks on the cluster; unset: flytekit's own.",
+    )
+    copy_style: Literal["auto", "all"] = Field(
+        default="auto",
+        description="Code that goes to the cluster: imported modules, or the whole project folder.",
+    )
     sagemaker_role: Role | None = Field(
         default=None, description="ARN of the role that SageMaker jobs assume."
     )
@@ -227,8 +242,7 @@ def _layers(explicit: Mapping[str, object]) -> Iterator[tuple[str, dict[str, obj
         yield str(toml), _toml_values(toml)
     if (pyproject := _project_file("pyproject.toml", cwd)) is not None:
         yield f"{pyproject} [tool.cdao]", _pyproject_values(pyproject)
-    flytectl = os.environ.get("FLYTECTL_CONFIG")
-    flyte = Path(flytectl) if flytectl else _project_file(".flyte/config.yaml", cwd)
+    flyte = flyte_config_file()
     yield str(flyte), _FlyteConfigSource(flyte)()
 
 
@@ -245,6 +259,12 @@ _JSON_FIELDS = {
 _OF_KUBERNETES = re.compile(
     r"CDAO_\w*?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
+
+
+def flyte_config_file() -> Path | None:
+    """Flyte's own configuration file that is in force: ``FLYTECTL_CONFIG``, or the nearest."""
+    flytectl = os.environ.get("FLYTECTL_CONFIG")
+    return Path(flytectl) if flytectl else _project_file(".flyte/config.yaml", Path.cwd())
 
 
 def _environment_values() -> dict[str, object]:

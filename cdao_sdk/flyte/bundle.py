@@ -8,6 +8,7 @@ their module's path, so that every import reads as at home. Equal code gives equ
 from __future__ import annotations
 
 import ast
+import functools
 import gzip
 import hashlib
 import io
@@ -24,9 +25,20 @@ from cdao_sdk.errors import PlanError
 from cdao_sdk.flyte.notebook import NOTEBOOK_MODULE, notebook_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["CodeBundle", "EntryPoint", "bundle", "entry_point"]
+__all__ = [
+    "CodeBundle",
+    "EntryPoint",
+    "archive_path",
+    "bundle",
+    "check_size",
+    "entry_point",
+    "imports_of",
+    "is_in_notebook",
+    "packed",
+    "reachable",
+]
 
 _LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -74,11 +86,19 @@ def _main_name() -> str:
     return Path(path).stem if path else NOTEBOOK_MODULE
 
 
-def bundle(functions: Iterable[Callable[..., object]]) -> CodeBundle:
+def is_in_notebook(function: Callable[..., object]) -> bool:
+    """Whether a function was typed into a cell, so that it has no file."""
+    return function.__module__ == "__main__" and _main_name() == NOTEBOOK_MODULE
+
+
+def bundle(
+    functions: Iterable[Callable[..., object]], more: Mapping[str, bytes] | None = None
+) -> CodeBundle:
     """Pack the code of some functions.
 
     Args:
         functions: The bodies of tasks and the handlers of models.
+        more: Other files by their path in the archive; a module of the functions' own wins.
 
     Returns:
         The archive.
@@ -86,12 +106,12 @@ def bundle(functions: Iterable[Callable[..., object]]) -> CodeBundle:
     Raises:
         PlanError: The code has no file, or is too large.
     """
-    files: dict[str, bytes] = {}
+    files = dict(more or {})
     modules: set[str] = set()
     wanted: list[str] = []
     interactive: list[Callable[..., object]] = []
     for function in functions:
-        if function.__module__ == "__main__" and _main_name() == NOTEBOOK_MODULE:
+        if is_in_notebook(function):
             interactive.append(function)
         elif _source_file(function.__module__, {function.__module__.partition(".")[0]}) is None:
             msg = (
@@ -106,18 +126,19 @@ def bundle(functions: Iterable[Callable[..., object]]) -> CodeBundle:
         files[f"{NOTEBOOK_MODULE}.py"] = source.encode()
         modules.add(NOTEBOOK_MODULE)
         wanted += _imports(ast.parse(source), "")
-    for name, path in _reachable(wanted):
-        arcname = _archive_path(name, path)
-        files[arcname] = path.read_bytes()
+    for name, path in reachable(wanted):
+        files[archive_path(name, path)] = path.read_bytes()
         modules.add(name)
-    return CodeBundle(*_pack(files), tuple(sorted(modules)))
+    return CodeBundle(*packed(files), tuple(sorted(modules)))
 
 
-def _pack(files: dict[str, bytes]) -> tuple[bytes, str]:
-    size = sum(map(len, files.values()))
-    if size > _LIMIT_BYTES:
-        msg = f"The code of this workflow has {size} bytes; {_LIMIT_BYTES} go into a job at most."
-        raise PlanError(msg)
+def packed(files: Mapping[str, bytes]) -> tuple[bytes, str]:
+    """An archive of files by their path, and its SHA-256; equal files give equal bytes.
+
+    Raises:
+        PlanError: They are too large.
+    """
+    check_size({name: len(content) for name, content in files.items()})
     buffer = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as zipped,
@@ -131,7 +152,26 @@ def _pack(files: dict[str, bytes]) -> tuple[bytes, str]:
     return content, hashlib.sha256(content).hexdigest()
 
 
-def _reachable(names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+def check_size(sizes: Mapping[str, int]) -> None:
+    """Refuse what is more than code.
+
+    Args:
+        sizes: Bytes of each file.
+
+    Raises:
+        PlanError: It is too much; the largest files are named.
+    """
+    size = sum(sizes.values())
+    if size > _LIMIT_BYTES:
+        msg = (
+            f"The code of this workflow has {size:,} bytes; {_LIMIT_BYTES:,} go into a job at most."
+            " Data belongs into inputs; or name it in .gitignore, .dockerignore or .flyteignore."
+        )
+        largest = sorted(sizes, key=lambda name: sizes[name], reverse=True)[:5]
+        raise PlanError(msg, problems=[f"{name}: {sizes[name]:,} bytes" for name in largest])
+
+
+def reachable(names: Iterable[str]) -> Iterator[tuple[str, Path]]:
     """User modules that are imported from these, with their files."""
     seen: set[str] = set()
     waiting = list(names)
@@ -151,7 +191,18 @@ def _reachable(names: Iterable[str]) -> Iterator[tuple[str, Path]]:
         if "." in name:
             waiting.append(name.rpartition(".")[0])
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        waiting += _imports(_parse(path), package)
+        waiting += imports_of(path, package)
+
+
+def imports_of(path: Path, package: str) -> tuple[str, ...]:
+    """Names that may be modules, of every import in a file; read again only when it changes."""
+    stat = path.stat()
+    return _imports_of(path, package, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def _imports_of(path: Path, package: str, *_version: int) -> tuple[str, ...]:
+    return tuple(_imports(_parse(path), package))
 
 
 # Two threads that parse at the same time fail in CPython 3.11 ("AST constructor recursion depth
@@ -237,6 +288,7 @@ def _installed_folders() -> set[Path]:
     }
 
 
-def _archive_path(name: str, path: Path) -> str:
+def archive_path(name: str, path: Path) -> str:
+    """Where a module's file lies in an archive."""
     relative = name.replace(".", "/")
     return f"{relative}/__init__.py" if path.name == "__init__.py" else f"{relative}.py"
