@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import signal
@@ -22,6 +23,7 @@ from cdao_sdk.errors import ConfigurationError, NotFound
 from cdao_sdk.flyte.entities import compiling, entity_of
 from cdao_sdk.flyte.execution import Execution, ExecutionRecord, LocalExecution
 from cdao_sdk.flyte.filesystems import close_s3_sessions
+from cdao_sdk.flyte.launch_options import LaunchOptions
 from cdao_sdk.flyte.local_checks import check_runs_here
 from cdao_sdk.flyte.local_engine import node_order
 from cdao_sdk.flyte.local_files import file_access
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from flytekit import FlyteContext
 
+    from cdao_sdk.flyte.remote_execution import RemoteExecution, Surroundings
     from cdao_sdk.flyte.run_inputs import Entity, Runnable
     from cdao_sdk.flyte.services import Services
     from cdao_sdk.settings import Settings
@@ -61,22 +64,36 @@ def _services(settings: Settings) -> Services:
 
 
 def run(
-    workflow: Runnable, inputs: Mapping[str, object] | None = None, **settings: object
+    workflow: Runnable,
+    inputs: Mapping[str, object] | None = None,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    overwrite_cache: bool = False,
+    **settings: object,
 ) -> Execution:
     """Run a workflow; returns at once.
+
+    With ``admin_endpoint`` set it is registered there, unless it is already, and runs on that
+    cluster, without this process; otherwise it runs here and ends with the process.
 
     Args:
         workflow: A workflow, launch plan or task.
         inputs: Its inputs by name; those with a default may be left out. A local path for a
             ``FlyteFile`` or ``FlyteDirectory`` is uploaded.
+        name: The execution's id; None: one is made.
+        version: Version to register, on a cluster; None: a hash of the content.
+        overwrite_cache: Whether cached tasks compute anew, on a cluster.
         **settings: Settings for this run alone, as ``configure`` takes them.
 
     Returns:
-        The execution: ``id``, ``status``, ``wait()``, ``outputs``, ``jobs()``, ``cancel()``.
+        The execution: ``id``, ``status``, ``wait()``, ``outputs``, ``jobs()``, ``cancel()``; on a
+        cluster also ``url``, ``nodes``, ``recover()``, ``relaunch()``.
 
     Raises:
         PlanError: The inputs do not fit; all that is wrong with them. Nothing was created.
         ConfigurationError: A setting is missing or malformed.
+        SubmissionError: FlyteAdmin refused, or does not answer.
 
     Example:
         >>> import cdao_sdk
@@ -90,15 +107,18 @@ def run(
     in_force = holder.gather(settings).settings
     _give_back_ctrl_c()
     entity = entity_of(workflow)
+    options = LaunchOptions(name, version, overwrite_cache=overwrite_cache)
+    options.check()
     if in_force.admin_endpoint:
+        return _on_cluster(entity, inputs or {}, in_force, options)
+    if version is not None or overwrite_cache:
         msg = (
-            f"admin_endpoint={in_force.admin_endpoint!r}: this release runs workflows in this"
-            " process only. Use `pyflyte run --remote` for the cluster, or unset admin_endpoint"
-            " (configure(admin_endpoint=None)) to run here."
+            "version and overwrite_cache are for a cluster, and admin_endpoint is not set: leave"
+            " them out, or configure(admin_endpoint='https://…')."
         )
         raise ConfigurationError(msg)
     _compile(entity)
-    local_run = _local_run(in_force)
+    local_run = _local_run(in_force, name)
     context = _context(local_run)
     with FlyteContextManager.with_context(context.new_builder()):
         literals = input_literals(context, entity, inputs or {})
@@ -112,6 +132,26 @@ def run(
     )
     _running.add(execution)
     return execution.start()
+
+
+def _on_cluster(
+    entity: Entity, inputs: Mapping[str, object], settings: Settings, options: LaunchOptions
+) -> RemoteExecution:
+    from cdao_sdk.flyte.remote_run import run_on_cluster
+
+    with compiling(entity):
+        node_order(entity)
+    return run_on_cluster(entity, inputs, settings, _surroundings(settings), options)
+
+
+def _surroundings(settings: Settings) -> Surroundings:
+    from cdao_sdk.flyte.remote_execution import Surroundings
+
+    return Surroundings(
+        poll_seconds=settings.poll_interval_seconds,
+        clients=lambda: connect(settings).clients,
+        viewer=functools.partial(_view_remote, settings=settings),
+    )
 
 
 def _give_back_ctrl_c() -> None:
@@ -134,11 +174,11 @@ def _records(settings: Settings) -> Path:
     return settings.state_path / "executions"
 
 
-def _local_run(settings: Settings) -> LocalRun:
+def _local_run(settings: Settings, name: str | None = None) -> LocalRun:
     services = _services(settings)
     is_local = services.clients.target.is_embedded
     return LocalRun(
-        execution=new_execution_id(),
+        execution=name or new_execution_id(),
         services=services,
         project=settings.project,
         domain=settings.domain,
@@ -158,7 +198,8 @@ _loose_lock = threading.Lock()
 
 def loose_run() -> LocalRun:
     """The run that tasks belong to which are called directly; one for the settings in force."""
-    settings = holder.gather().settings
+    # A task that is called directly runs here, whatever cluster workflows run on.
+    settings = holder.gather({"admin_endpoint": None}).settings
     with _loose_lock:
         for known, local_run in _loose:
             if known == settings:
@@ -167,21 +208,36 @@ def loose_run() -> LocalRun:
         return _loose[-1][1]
 
 
-def get_execution(execution_id: str) -> ExecutionRecord:
-    """What is kept on disk of an execution in this or another process.
+def get_execution(execution_id: str, **settings: object) -> ExecutionRecord | Execution:
+    """An execution of this or another process, or of the cluster.
 
     Args:
-        execution_id: Its id.
+        execution_id: Its id; for one on a cluster also ``project:domain:id``, or its URL in Flyte's
+            console.
+        **settings: Settings for this call alone, as ``configure`` takes them.
+
+    Returns:
+        What is kept on disk of an execution in a process; one on the cluster that
+        ``admin_endpoint`` names as ``run()`` would return it.
 
     Raises:
-        NotFound: There is no record of it here.
+        NotFound: There is none of that id.
     """
-    path = _records(holder.gather().settings) / f"{execution_id}.json"
+    in_force = holder.gather(settings).settings
+    path = _records(in_force) / f"{execution_id.replace('/', '-')}.json"
     try:
         return ExecutionRecord.read(path)
     except FileNotFoundError:
+        if in_force.admin_endpoint:
+            return _find_on_cluster(execution_id, in_force)
         msg = f"There is no execution {execution_id!r} in {path.parent}."
         raise NotFound(msg) from None
+
+
+def _find_on_cluster(execution_id: str, settings: Settings) -> RemoteExecution:
+    from cdao_sdk.flyte.remote_run import find_on_cluster
+
+    return find_on_cluster(execution_id, settings, _surroundings(settings))
 
 
 def monitor_sagemaker_jobs(execution_id: str) -> None:
@@ -198,7 +254,19 @@ def monitor_sagemaker_jobs(execution_id: str) -> None:
     from cdao_sdk.monitor.watching import watch
 
     settings = holder.gather().settings
+    if settings.admin_endpoint:
+        with contextlib.suppress(NotFound):  # a job's name, for instance
+            found = get_execution(str(execution_id))
+            if isinstance(found, Execution):
+                found.monitor()
+                return
     watch(str(execution_id), connect(settings).clients, settings)
+
+
+def _view_remote(execution: RemoteExecution, *, settings: Settings) -> None:
+    from cdao_sdk.monitor.watching import watch
+
+    watch(execution.id, connect(settings).clients, settings, remote=execution)
 
 
 def _view(execution: Execution, *, settings: Settings) -> None:

@@ -10,7 +10,7 @@ The texts that are looked for are those of FlyteAdmin v1.16.8 and of grpc 1.7x.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from flytekit.exceptions.base import FlyteException
@@ -178,12 +178,15 @@ def _without_answer(error: Exception, place: Place) -> CdaoError:
         )
         return ConfigurationError(msg)
     if isinstance(cause, FlyteException):
-        return SubmissionError(f"{place}: {text}", code=cast("str", cause.error_code))
-    return SubmissionError(f"A call to {place} failed: {text}")
+        msg = f"{place}: {text}"
+        return SubmissionError(msg, code=str(getattr(cause, "error_code", "")))
+    msg = f"A call to {place} failed: {text}"
+    return SubmissionError(msg)
 
 
 def refused_inputs(error: SubmissionError, entity: str) -> CdaoError:
     """FlyteAdmin's refusal to start something, as a word on its inputs if it is about them."""
     if error.code == "INVALID_ARGUMENT" and "input" in error.message:
-        return PlanError(f"The inputs of {entity} do not fit: {error.message}")
+        msg = f"The inputs of {entity} do not fit: {error.message}"
+        return PlanError(msg)
     return error

@@ -7,7 +7,7 @@ it into their command. So such a module lies in the archive under both names.
 
 # flytekit ships no type information: what comes from it is unknown to the checker.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownParameterType=false
+# pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from flytekit.core.python_auto_container import (
 from flytekit.core.tracker import extract_task_module
 from flytekit.tools.ignore import DockerIgnore, FlyteIgnore, GitIgnore, IgnoreGroup, StandardIgnore
 
-from cdao_sdk.flyte.bundle import bundle, check_size, imports_of, is_in_notebook, reachable
 from cdao_sdk.flyte.bundle import archive_path as module_path
+from cdao_sdk.flyte.bundle import bundle, check_size, imports_of, is_in_notebook, reachable
 from cdao_sdk.flyte.notebook import NOTEBOOK_MODULE
 from cdao_sdk.flyte.task import SageMakerTask
 
@@ -92,7 +92,9 @@ def plain_tasks(tasks: Iterable[object]) -> list[Any]:
 
 def _with_code(tasks: Iterable[object]) -> Iterator[Any]:
     for task in tasks:
-        found = task.python_function_task if isinstance(task, ArrayNodeMapTask) else task
+        found = cast("Any", task)
+        if isinstance(task, ArrayNodeMapTask):
+            found = found.python_function_task
         if isinstance(found, SageMakerTask) and not found.functions:
             continue  # an algorithm or a service
         if isinstance(found, PythonAutoContainerTask):
@@ -101,7 +103,8 @@ def _with_code(tasks: Iterable[object]) -> Iterator[Any]:
 
 def _function(task: Any) -> list[Callable[..., object]]:
     function = getattr(task, "task_function", None)
-    return [inspect.unwrap(function)] if inspect.isfunction(inspect.unwrap(function)) else []
+    body = inspect.unwrap(function) if callable(function) else None
+    return [body] if inspect.isfunction(body) else []
 
 
 def _as_flytekit_names_it(task: Any) -> tuple[str, Path] | None:

@@ -38,12 +38,18 @@ if TYPE_CHECKING:
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
     from cdao_sdk.flyte.local_run import LocalRun
+    from cdao_sdk.flyte.node_tree import NodeExecution
     from cdao_sdk.flyte.run_inputs import Entity
 
 __all__ = ["Execution", "ExecutionRecord", "ExecutionStatus", "LocalExecution"]
 
 
 logger = logging.getLogger(__name__)
+
+_ONLY_ON_A_CLUSTER = (
+    "{}(): execution {} runs in this process; call run() again (tasks with cache=True keep their"
+    " results), or set admin_endpoint to run on a cluster."
+)
 
 
 class Execution(abc.ABC):
@@ -112,9 +118,32 @@ class Execution(abc.ABC):
     def decks(self) -> dict[str, str]:
         """Node's id → URI of the deck (HTML) that ``runtime="flytekit"`` made, so far."""
 
+    @property
+    def url(self) -> str:
+        """Where Flyte's console shows it; empty for one in this process."""
+        return ""
+
+    @property
+    def nodes(self) -> tuple[NodeExecution, ...]:
+        """Its nodes on the cluster now, with their attempts; empty for one in this process."""
+        return ()
+
     @abc.abstractmethod
     def cancel(self) -> None:
         """Stop its jobs and start no more; returns at once."""
+
+    def recover(self) -> Execution:
+        """Start it again, with the results of all nodes that have succeeded; on a cluster only."""
+        raise CdaoError(_ONLY_ON_A_CLUSTER.format("recover", self.id))
+
+    def relaunch(self, *, overwrite_cache: bool = False) -> Execution:
+        """Start the same version again with the same inputs; on a cluster only.
+
+        Args:
+            overwrite_cache: Whether tasks compute anew what Flyte's cache has.
+        """
+        del overwrite_cache
+        raise CdaoError(_ONLY_ON_A_CLUSTER.format("relaunch", self.id))
 
     @abc.abstractmethod
     def monitor(self) -> None:

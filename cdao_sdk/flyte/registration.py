@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import tempfile
@@ -183,10 +184,10 @@ class Registrar:
             path = Path(folder) / _ARCHIVE
             path.write_bytes(code.content)
             target = self._cluster.target
-            _, uri = self._cluster.doing(
-                lambda: self._cluster.remote.upload_file(path, target.project, target.domain),
-                deadline=_UPLOAD_SECONDS,
+            upload = functools.partial(
+                self._cluster.remote.upload_file, path, target.project, target.domain
             )
+            _, uri = self._cluster.doing(upload, deadline=_UPLOAD_SECONDS)
         return str(uri)
 
     def _create(self, unit: Unit) -> None:

@@ -6,7 +6,7 @@ that the version can be a hash of all that they say; and once as they are regist
 
 # flytekit ships no type information: what comes from it is unknown to the checker.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownParameterType=false
+# pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false
 
 from __future__ import annotations
 
@@ -230,9 +230,8 @@ class _Serializer:
         request = launch_plan_pb2.LaunchPlanCreateRequest(
             id=model.id.to_flyte_idl(), spec=model.spec.to_flyte_idl()
         )
-        return Unit(
-            "launch_plan", model.id.name, request, bool(getattr(model, "should_auto_activate", False))
-        )
+        activate = bool(getattr(model, "should_auto_activate", False))
+        return Unit("launch_plan", model.id.name, request, activate)
 
     def _complete(self, model: Any) -> None:
         """Role and tags of the settings go along: the connector's own are those of its platform."""
@@ -298,14 +297,14 @@ class _HashedFiles(FileAccessProvider):
     def __init__(self, folder: str) -> None:
         super().__init__(folder, folder)
 
-    async def _put(
-        self, from_path: str, to_path: str, recursive: bool = False, **_: object
-    ) -> str:
-        del to_path, recursive
-        path = Path(from_path)
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        digest = hashlib.sha256()
-        for file in files:
-            digest.update(str(file.relative_to(path.parent)).encode())
-            digest.update(file.read_bytes())
-        return f"s3://{digest.hexdigest()}/{path.name}"
+    async def _put(self, from_path: str, *_: object, **__: object) -> str:
+        return _place_by_content(Path(from_path))
+
+
+def _place_by_content(path: Path) -> str:
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file.relative_to(path.parent)).encode())
+        digest.update(file.read_bytes())
+    return f"s3://{digest.hexdigest()}/{path.name}"

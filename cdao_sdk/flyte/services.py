@@ -85,14 +85,16 @@ def services_from_settings() -> Services:
 
 
 def services_for(settings: Settings, embedded_url: Callable[[], str]) -> Services:
-    """The services for a run in this process.
+    """The AWS that jobs are on: of runs in this process, or of the cluster that is set.
 
     Args:
         settings: The settings in force.
-        embedded_url: Gives the embedded SageMaker's URL, starting it if it has to be.
+        embedded_url: Gives the embedded SageMaker's URL, starting it if it has to be; no cluster
+            sends its jobs there.
     """
     account = account_for(settings, settings.project, settings.domain)
-    if settings.sagemaker_backend != "aws" and not account.endpoint_url:
+    on_aws = settings.sagemaker_backend == "aws" or settings.admin_endpoint is not None
+    if not on_aws and not account.endpoint_url:
         account = account.model_copy(update={"endpoint_url": embedded_url()})
     return _of_account(account, settings)
 

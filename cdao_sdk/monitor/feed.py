@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from cdao_sdk.aws.bridge import bridge
 from cdao_sdk.aws.calls import UNREACHABLE, call
@@ -14,14 +14,14 @@ from cdao_sdk.errors import CdaoError, NotFound, ResourcesUnavailable, Submissio
 from cdao_sdk.kinds.naming import execution_slug
 from cdao_sdk.kinds.registry import KINDS
 from cdao_sdk.monitor.record import read_facts
-from cdao_sdk.monitor.snapshot import JobLabel, Snapshot, changes, label_of, take
+from cdao_sdk.monitor.snapshot import ExecutionFacts, JobLabel, Snapshot, changes, label_of, take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
-    from cdao_sdk.monitor.snapshot import ExecutionFacts
+    from cdao_sdk.execution_record import ExecutionStatus
     from cdao_sdk.settings import Settings
 
 __all__ = ["JobFeed", "job_labels", "jobs_named"]
@@ -94,6 +94,24 @@ def _of_execution(jobs: Sequence[Job], slug: str) -> list[Job]:
     return [job for job in jobs if job.name.startswith(f"{slug}-")]
 
 
+class RemoteSource(Protocol):
+    """An execution on a cluster, as far as its jobs are watched."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def workflow(self) -> str: ...
+
+    @property
+    def status(self) -> ExecutionStatus: ...
+
+    @property
+    def error(self) -> Exception | None: ...
+
+    def jobs(self) -> list[Job]: ...
+
+
 class JobFeed:
     """Snapshots of one execution or one job.
 
@@ -102,6 +120,7 @@ class JobFeed:
         clients: Where to look.
         settings: Tell where records are, and how often AWS may be asked.
         shows_logs: Whether the last log line of running jobs is wanted.
+        remote: The execution, if it runs on a cluster: there is no record of it on disk.
 
     Attributes:
         last: The last snapshot; None before the first.
@@ -114,8 +133,10 @@ class JobFeed:
         settings: Settings,
         *,
         shows_logs: bool = False,
+        remote: RemoteSource | None = None,
     ) -> None:
         self._identifier = identifier
+        self._remote = remote
         self._clients = clients
         self._records = settings.state_path / "executions"
         self._slug = execution_slug(identifier)
@@ -184,6 +205,8 @@ class JobFeed:
         return snapshot
 
     def _facts(self) -> ExecutionFacts | None:
+        if self._remote is not None:
+            return _remote_facts(self._remote)
         return read_facts(self._records, self._identifier)
 
     def _title(self, facts: ExecutionFacts | None) -> str:
@@ -211,11 +234,21 @@ class JobFeed:
         await self._logs.read(self._jobs)
 
     async def _current_jobs(self) -> list[Job]:
+        if self._remote is not None:
+            # It asks AWS by the bridge, in whose loop this runs; so from a thread.
+            found = await asyncio.to_thread(self._remote.jobs)
+            return _of_execution(found, self._slug)
         if self._single is None:
             return _of_execution(await self._watch.refresh(), self._slug)
         if not self._single.is_over:
             self._single = await find_job(self._clients, self._identifier)
         return [self._single]
+
+
+def _remote_facts(remote: RemoteSource) -> ExecutionFacts:
+    status = remote.status
+    error = str(remote.error or "") if status.is_over else ""
+    return ExecutionFacts(remote.id, remote.workflow, status.value, error=error)
 
 
 class _Pace:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from cdao_sdk.aws.session import AwsClients
+    from cdao_sdk.monitor.feed import RemoteSource
     from cdao_sdk.monitor.snapshot import Snapshot
     from cdao_sdk.monitor.view import View
     from cdao_sdk.settings import Settings
@@ -40,6 +41,7 @@ def watch(
     *,
     until_over: Callable[[], bool] | None = None,
     out: TextIO | None = None,
+    remote: RemoteSource | None = None,
 ) -> Snapshot:
     """Show jobs until they are over; in a notebook the cell returns at once.
 
@@ -51,6 +53,7 @@ def watch(
         settings: ``ui`` chooses the view.
         until_over: Says whether more jobs may come; None asks the execution's record.
         out: Where to write; None: standard output, or the notebook.
+        remote: The execution, if it runs on a cluster.
 
     Returns:
         The last state; in a notebook the first.
@@ -62,8 +65,8 @@ def watch(
     stream = out or sys.stdout
     name = choose_view(settings.ui, stream, os.environ, in_notebook=out is None and _in_notebook())
     if name == "notebook":
-        return _watch_in_notebook(JobFeed(identifier, clients, settings), until_over)
-    feed = JobFeed(identifier, clients, settings, shows_logs=name == "rich")
+        return _watch_in_notebook(JobFeed(identifier, clients, settings, remote=remote), until_over)
+    feed = JobFeed(identifier, clients, settings, shows_logs=name == "rich", remote=remote)
     try:
         with keyboard_interrupts():
             return follow(feed, text_view(name, stream), until_over=until_over)
