@@ -17,6 +17,7 @@ from cdao_sdk.cli.exit_codes import ExitCode, exit_code_of
 from cdao_sdk.cli.jobs import jobs, logs, monitor, stop
 from cdao_sdk.cli.local import local
 from cdao_sdk.cli.plan import plan
+from cdao_sdk.cli.register import register
 from cdao_sdk.cli.run import run
 from cdao_sdk.errors import CdaoError
 
@@ -75,14 +76,28 @@ def cli(*, debug: bool) -> None:
         1  the execution, a job or a check failed
         2  wrong command line, input or setting; nothing found under that name
         3  stopped
-        4  AWS refused a request
+        4  AWS or FlyteAdmin refused a request, or does not answer
       124  --timeout ran out
       130  Ctrl-C or SIGTERM
     """
     del debug  # the group has read it
 
 
-for _command in (demo, run, plan, jobs, monitor, logs, stop, local, connector, config, doctor):
+_COMMANDS = (
+    demo,
+    run,
+    register,
+    plan,
+    jobs,
+    monitor,
+    logs,
+    stop,
+    local,
+    connector,
+    config,
+    doctor,
+)
+for _command in _COMMANDS:
     cli.add_command(_command)
 
 

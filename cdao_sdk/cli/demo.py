@@ -41,6 +41,7 @@ def demo() -> ExitCode:
 
     from cdao_sdk.cli.entities import find_entity, load_module
     from cdao_sdk.cli.running import run_to_end
+    from cdao_sdk.flyte.launch_options import LaunchOptions
     from cdao_sdk.settings import holder
 
     # Whatever is configured: the demo stays on this machine.
@@ -50,7 +51,7 @@ def demo() -> ExitCode:
         load_module(str(examples / "credit_scoring.py")), "credit_scoring_pipeline"
     )
     inputs = {"data": str(examples / "german_credit.csv")}
-    code = run_to_end(entity, inputs, timeout=None, as_json=False)
+    code = run_to_end(entity, inputs, LaunchOptions(), timeout=None, as_json=False)
     if code == 0:
         click.echo(f"A file to start from: {examples / 'credit_scoring.py'}", err=True)
     return code

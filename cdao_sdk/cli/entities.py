@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-__all__ = ["Entity", "find_entity", "load_module", "merge_inputs", "parse_json_inputs"]
+__all__ = [
+    "Entity",
+    "entities_in",
+    "find_entity",
+    "load_module",
+    "merge_inputs",
+    "parse_json_inputs",
+]
 
 
 class _Interface(Protocol):
@@ -125,6 +132,15 @@ def _place_in_user_code(error: BaseException) -> str:
     return f" ({frames[0].filename}, line {frames[0].lineno})" if frames else ""
 
 
+def entities_in(module: ModuleType) -> dict[str, Entity]:
+    """Workflows, launch plans and tasks of a module, by their names in it."""
+    return {
+        key: cast("Entity", value)
+        for key, value in vars(module).items()
+        if hasattr(value, "python_interface") and not isinstance(value, type)
+    }
+
+
 def find_entity(module: ModuleType, name: str) -> Entity:
     """The workflow, launch plan or task of that name in a module.
 
@@ -134,11 +150,7 @@ def find_entity(module: ModuleType, name: str) -> Entity:
     found = getattr(module, name, None)
     if hasattr(found, "python_interface"):
         return cast("Entity", found)
-    entities = {
-        key: type(value).__name__
-        for key, value in vars(module).items()
-        if hasattr(value, "python_interface") and not isinstance(value, type)
-    }
+    entities = entities_in(module)
     listed = ", ".join(sorted(entities)) or "none"
     what = "is neither a workflow nor a task" if found is not None else "is not in it"
     msg = (

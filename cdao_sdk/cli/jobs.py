@@ -11,7 +11,7 @@ import click
 import rich_click
 
 from cdao_sdk.cli.exit_codes import ExitCode
-from cdao_sdk.cli.services import connected
+from cdao_sdk.cli.services import connected, on_cluster
 from cdao_sdk.cli.tables import aligned
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def monitor(identifier: str) -> ExitCode:
     from cdao_sdk.monitor.watching import watch
 
     clients, settings = connected()
-    outcome = watch(identifier, clients, settings).outcome
+    found = on_cluster(identifier)
+    name = found.id if found else identifier
+    outcome = watch(name, clients, settings, remote=found).outcome
     return _OUTCOME_CODES[outcome]
 
 
@@ -212,6 +214,8 @@ def stop(identifier: str) -> None:
 
     \b
     Finished jobs are left alone; the execution ends with its jobs.
+    With admin_endpoint set an execution on the cluster is terminated; for one
+    of another project write project:domain:id, or its URL in Flyte's console.
     \b
     Examples:
       cdao stop a0f3a9d1c0b7e5f60718
@@ -221,6 +225,15 @@ def stop(identifier: str) -> None:
     from cdao_sdk.aws.watch import stop_job
     from cdao_sdk.monitor.feed import jobs_named
 
+    execution = on_cluster(identifier)
+    if execution is not None:
+        was = execution.phase
+        if execution.status.is_over:
+            click.echo(f"nothing to stop: execution {execution.id} is {was}")
+            return
+        execution.cancel()
+        click.echo(f"stopping execution {execution.id} (it was {was})")
+        return
     clients, _ = connected()
     found = bridge.run(jobs_named(clients, identifier))
     running = [job for job in found if not job.is_over]

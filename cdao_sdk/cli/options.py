@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from cdao_sdk.cli.entities import Entity
 
-__all__ = ["given_inputs", "inputs_options"]
+__all__ = ["cluster_options", "given_inputs", "inputs_options", "use_cluster"]
 
 Command = TypeVar("Command", bound="Callable[..., object]")
 
@@ -28,6 +28,39 @@ def inputs_options(command: Command) -> Command:
     return click.option(
         "--inputs", metavar="JSON", help="All inputs: a JSON object, or @file.json."
     )(command)
+
+
+def cluster_options(command: Command) -> Command:
+    """Where and how to register, as pyflyte names it; see ``use_cluster``."""
+    options = (
+        click.option("-p", "--project", help="Flyte project; default: the settings'."),
+        click.option("-d", "--domain", help="Flyte domain; default: the settings'."),
+        click.option("--image", help="Container image of plain Flyte tasks."),
+        click.option(
+            "--copy",
+            "copy_style",
+            type=click.Choice(["auto", "all"]),
+            help="Code that goes along: imported modules (auto), or the project's folder.",
+        ),
+        click.option("-v", "--version", help="Version; default: a hash of the content."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def use_cluster(
+    *, project: str | None, domain: str | None, image: str | None, copy_style: str | None
+) -> None:
+    """Let the options of ``cluster_options`` win over the settings, for this process.
+
+    Raises:
+        ConfigurationError: One is malformed.
+    """
+    from cdao_sdk.settings import holder
+
+    given = {"project": project, "domain": domain, "image": image, "copy_style": copy_style}
+    holder.update({name: value for name, value in given.items() if value is not None})
 
 
 def given_inputs(

@@ -1,4 +1,4 @@
-"""Run a workflow in this process to its end, with progress on standard error."""
+"""Run a workflow to its end, here or on a cluster, with progress on standard error."""
 
 from __future__ import annotations
 
@@ -20,24 +20,66 @@ if TYPE_CHECKING:
 
     from cdao_sdk.cli.entities import Entity
     from cdao_sdk.flyte.execution import Execution
+    from cdao_sdk.flyte.launch_options import LaunchOptions
+    from cdao_sdk.flyte.remote_execution import RemoteExecution
     from cdao_sdk.monitor.feed import JobFeed
     from cdao_sdk.monitor.view import View
     from cdao_sdk.settings import Settings
 
-__all__ = ["run_to_end"]
+__all__ = ["run_to_end", "start_only"]
 
 _STOP_SECONDS = 30.0
 _RECORD_SECONDS = 10.0
 
 
+def start_only(
+    entity: Entity, inputs: Mapping[str, object], options: LaunchOptions, *, as_json: bool
+) -> ExitCode:
+    """Start on the cluster and leave: the execution's id goes to standard output.
+
+    Args:
+        entity: What to run.
+        inputs: Its inputs.
+        options: How to start it.
+        as_json: A JSON event instead of the id.
+    """
+    execution = _start(entity, inputs, options)
+    if as_json:
+        from cdao_sdk.monitor.json_lines import write_event
+
+        write_event(sys.stdout, "execution", id=execution.id, url=execution.url)
+        return ExitCode.SUCCESS
+    click.echo(execution.id)
+    click.echo(f"{execution.url}\nFollow it: cdao monitor {execution.id}", err=True)
+    return ExitCode.SUCCESS
+
+
+def _start(entity: Entity, inputs: Mapping[str, object], options: LaunchOptions) -> Execution:
+    from cdao_sdk._run import run  # pyright: ignore[reportUnknownVariableType] # flytekit's types
+
+    return run(
+        entity,
+        inputs,
+        name=options.name,
+        version=options.version,
+        overwrite_cache=options.overwrite_cache,
+    )
+
+
 def run_to_end(
-    entity: Entity, inputs: Mapping[str, object], *, timeout: float | None, as_json: bool
+    entity: Entity,
+    inputs: Mapping[str, object],
+    options: LaunchOptions,
+    *,
+    timeout: float | None,
+    as_json: bool,
 ) -> ExitCode:
     """Run, show progress, print what came out.
 
     Args:
         entity: What to run.
         inputs: Its inputs.
+        options: How to start it.
         timeout: Seconds after which it is stopped; None: never.
         as_json: One JSON event a line on standard output instead of words.
 
@@ -46,7 +88,6 @@ def run_to_end(
         ConfigurationError: A setting is missing.
     """
     from cdao_sdk._connect import connect
-    from cdao_sdk._run import run  # pyright: ignore[reportUnknownVariableType] # flytekit's types
     from cdao_sdk.monitor.feed import JobFeed
     from cdao_sdk.monitor.interrupts import keyboard_interrupts
     from cdao_sdk.settings import holder
@@ -55,9 +96,21 @@ def run_to_end(
         settings = holder.gather().settings
         clients = connect(settings).clients
         view = _view(settings, as_json=as_json)
-        execution = run(entity, inputs)
-        feed = JobFeed(execution.id, clients, settings, shows_logs=view.shows_logs)
+        execution = _start(entity, inputs, options)
+        remote = _on_cluster(execution)
+        if remote is not None and not as_json:
+            click.echo(execution.url, err=True)
+        feed = JobFeed(execution.id, clients, settings, shows_logs=view.shows_logs, remote=remote)
         return _Run(execution, feed, view, as_json=as_json).to_end(timeout)
+
+
+def _on_cluster(execution: Execution) -> RemoteExecution | None:
+    """The execution, if it is one on a cluster."""
+    if not execution.url:
+        return None
+    from cdao_sdk.flyte.remote_execution import RemoteExecution
+
+    return execution if isinstance(execution, RemoteExecution) else None
 
 
 def _view(settings: Settings, *, as_json: bool) -> View:
@@ -104,7 +157,8 @@ class _Run:
         from cdao_sdk.monitor.watching import follow
 
         if self._as_json:
-            write_event(sys.stdout, "execution", id=self._execution.id)
+            place = {"url": self._execution.url} if self._execution.url else {}
+            write_event(sys.stdout, "execution", id=self._execution.id, **place)
         follow(self._feed, self._view, until_over=until_over)
 
     def _result(self) -> ExitCode:
@@ -126,9 +180,11 @@ class _Run:
 
     def _say_failed(self, error: Exception) -> None:
         """The view has shown what failed; a plain task's error has a traceback, too."""
+        execution = self._execution
         if not isinstance(error, CdaoError):
             click.echo("".join(_user_traceback(error)), err=True, nl=False)
-        execution = self._execution
+        elif execution.url and not getattr(error, "job_name", ""):
+            click.echo(f"Error: {error}", err=True)  # of a plain task: no job has shown it
         click.echo(f"Error: execution {execution.id} {execution.status.lower()}.", err=True)
 
     def _stop(self, why: str, code: ExitCode) -> ExitCode:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cdao_sdk.aws.session import AwsClients
+    from cdao_sdk.flyte.remote_execution import RemoteExecution
     from cdao_sdk.settings import Settings
 
-__all__ = ["connected"]
+__all__ = ["connected", "on_cluster"]
 
 
 def connected() -> tuple[AwsClients, Settings]:
@@ -18,3 +19,24 @@ def connected() -> tuple[AwsClients, Settings]:
 
     settings = holder.gather().settings
     return connect(settings).clients, settings
+
+
+def on_cluster(identifier: str) -> RemoteExecution | None:
+    """The execution of that id on the cluster; None without a cluster, and if it has none.
+
+    Raises:
+        SubmissionError: FlyteAdmin does not answer, or refused.
+    """
+    from cdao_sdk.settings import holder
+
+    if not holder.gather().settings.admin_endpoint:
+        return None
+    from cdao_sdk._run import get_execution
+    from cdao_sdk.errors import NotFound
+    from cdao_sdk.flyte.remote_execution import RemoteExecution
+
+    try:
+        found = get_execution(identifier)
+    except NotFound:
+        return None  # a job's name
+    return found if isinstance(found, RemoteExecution) else None

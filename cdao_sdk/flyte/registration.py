@@ -59,12 +59,10 @@ class Registered:
 
     Attributes:
         version: The version.
-        units: (kind, name) of each entity; empty if everything was known to be there.
         is_new: Whether anything was sent.
     """
 
     version: str
-    units: tuple[tuple[str, str], ...] = ()
     is_new: bool = False
 
 
@@ -93,26 +91,29 @@ class Registrar:
         )
 
     def ensure(self, prepared: Prepared, *, anew: bool = False) -> Registered:
-        """Register what an execution needs, unless it is there.
+        """Register under the version that the content has, unless it is there.
 
         Args:
-            prepared: One entity.
-            anew: Whether FlyteAdmin has said that it is not.
+            prepared: What is to be there.
+            anew: Whether FlyteAdmin has said that it is not, whatever is remembered.
 
         Raises:
             CdaoError: FlyteAdmin refused.
         """
-        [entity] = prepared.entities
-        name = self._name(entity, prepared.version)
+        version = prepared.version
+        names = {entity: self._name(entity, version) for entity in prepared.entities}
         if anew:
-            self._memory.forget(name)
-        elif name in self._memory:
-            return Registered(prepared.version)
-        elif self._is_there(entity, prepared.version):
+            for name in names.values():
+                self._memory.forget(name)
+        else:
+            unknown = [entity for entity, name in names.items() if name not in self._memory]
+            if all(self._is_there(entity, version) for entity in unknown):
+                for entity in unknown:
+                    self._memory.add(names[entity])
+                return Registered(version)
+        registered = self.register(prepared, version)
+        for name in names.values():
             self._memory.add(name)
-            return Registered(prepared.version)
-        registered = self.register(prepared, prepared.version)
-        self._memory.add(name)
         return registered
 
     def register(self, prepared: Prepared, version: str) -> Registered:
@@ -135,7 +136,7 @@ class Registrar:
                 calls = [pool.submit(copy_context().run, self._create, unit) for unit in wave]
                 for call in calls:
                     call.result()
-        return Registered(version, tuple((unit.kind, unit.name) for unit in units), is_new=True)
+        return Registered(version, is_new=True)
 
     def activate(self, name: str, version: str) -> None:
         """Make a version of a launch plan the active one.

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 from flytekit.clients.grpc_utils.deadline_interceptor import scoped_grpc_deadline
-from flytekit.configuration import Config
+from flytekit.configuration import Config, DataConfig
 from flytekit.exceptions.base import FlyteException
 from flytekit.remote import FlyteRemote
 
+from cdao_sdk.aws.session import embedded_target
 from cdao_sdk.errors import ConfigurationError, ResourcesUnavailable, SubmissionError
 from cdao_sdk.flyte.admin_errors import UNANSWERED, Place, as_ours
 from cdao_sdk.settings import flyte_config_file
@@ -195,7 +196,7 @@ def cluster_for(settings: Settings) -> Cluster:
         ConfigurationError: They name none, or flytekit's configuration cannot be read.
     """
     target = target_of(settings)
-    config = _config(target, flyte_config_file())
+    config = _config(target, flyte_config_file(), settings)
     with _clusters_lock:
         for known, login, cluster in _clusters:
             if (known, login) == (target, config):
@@ -205,7 +206,7 @@ def cluster_for(settings: Settings) -> Cluster:
         return cluster
 
 
-def _config(target: ClusterTarget, file: Path | None) -> Config:
+def _config(target: ClusterTarget, file: Path | None, settings: Settings) -> Config:
     try:
         config = Config.auto(str(file) if file else None)
     except Exception as error:  # flytekit's reader raises of any class
@@ -217,4 +218,18 @@ def _config(target: ClusterTarget, file: Path | None) -> Config:
         insecure=target.insecure,
         rpc_retries=0,  # flytekit's would repeat refusals, too, and without a pause
     )
-    return config.with_params(platform=platform)
+    return config.with_params(platform=platform, data_config=_data_config(config, settings))
+
+
+def _data_config(config: Config, settings: Settings) -> DataConfig:
+    """Where outputs are read from: as flytekit has it, else the AWS endpoint of the settings."""
+    if config.data_config.s3.endpoint or not settings.endpoint_url:
+        return config.data_config
+    target = embedded_target(settings.endpoint_url, settings.region_name)
+    s3 = replace(
+        config.data_config.s3,
+        endpoint=target.endpoint_url,
+        access_key_id=target.access_key_id,
+        secret_access_key=target.secret_access_key,
+    )
+    return replace(config.data_config, s3=s3)

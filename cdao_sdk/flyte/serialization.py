@@ -91,12 +91,14 @@ class Prepared:
     Attributes:
         entities: What was asked for.
         version: A hash of all that would be registered, code included.
+        names: (kind, name) of each thing that would be registered.
         code: The archive; None if no code of the user's runs.
         settings: What it was made with.
     """
 
     entities: tuple[Entity, ...]
     version: str
+    names: tuple[tuple[str, str], ...]
     code: CodeBundle | None
     settings: Settings = field(repr=False)
 
@@ -141,7 +143,13 @@ def prepare(entities: Sequence[Entity], settings: Settings) -> Prepared:
     digest.update((code.digest if code else "").encode())
     for unit in sorted(units, key=lambda unit: (unit.kind, unit.name)):
         digest.update(unit.request.SerializeToString(deterministic=True))
-    return Prepared(tuple(entities), digest.hexdigest()[:_VERSION_LENGTH], code, settings)
+    return Prepared(
+        entities=tuple(entities),
+        version=digest.hexdigest()[:_VERSION_LENGTH],
+        names=tuple((unit.kind, unit.name) for unit in units),
+        code=code,
+        settings=settings,
+    )
 
 
 def _tasks(mapping: OrderedDict[Any, Any]) -> list[PythonTask]:
