@@ -220,9 +220,14 @@ def test_settings_of_a_call_hold_for_it_alone(sleeper: Any, tmp_path: Path, embe
         cdao_sdk.run(sleeper.flow, {"seconds": 0.0, "mark": mark}, projct="x")
 
 
-def test_cluster_is_not_reached_by_this_release(sleeper: Any) -> None:
-    with pytest.raises(ConfigurationError, match="pyflyte run --remote"):
-        cdao_sdk.run(sleeper.flow, {}, admin_endpoint="https://flyte.example.com")
+def test_execution_in_a_process_has_no_place_on_a_cluster(sleeper: Any, tmp_path: Path) -> None:
+    mark = str(tmp_path / "mark")
+    execution = cdao_sdk.run(sleeper.flow, {"seconds": 0.0, "mark": mark}, name="mine")
+    execution.wait(timeout=60)
+    assert (execution.id, execution.url, execution.nodes) == ("mine", "", ())
+    for verb in (execution.recover, execution.relaunch):
+        with pytest.raises(CdaoError, match="execution mine runs in this process"):
+            verb()
 
 
 def test_execution_that_is_not_there_is_named() -> None:

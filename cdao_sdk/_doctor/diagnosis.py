@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from cdao_sdk._doctor import machine
 from cdao_sdk._doctor.account import Account
+from cdao_sdk._doctor.cluster import flyte_project
 from cdao_sdk._doctor.findings import Check, Finding, failed, found, run_checks, skipped
 from cdao_sdk._doctor.network import SERVICES, Network, flyte
 from cdao_sdk._doctor.resources import Needs, Resources
 from cdao_sdk.aws.bridge import bridge
 from cdao_sdk.aws.session import AwsClients, AwsTarget
 from cdao_sdk.errors import ConfigurationError
+from cdao_sdk.flyte.cluster_target import target_of
 from cdao_sdk.settings import holder
 
 if TYPE_CHECKING:
@@ -116,13 +118,12 @@ def _surroundings(
     else:
         yield from _aws(settings, account, needs, limit_seconds, write=write)
     if settings.admin_endpoint:
+        target = target_of(settings)
         ask = functools.partial(
-            flyte,
-            settings.admin_endpoint,
-            insecure=settings.insecure,
-            limit_seconds=limit_seconds,
+            flyte, target.endpoint, insecure=target.insecure, limit_seconds=limit_seconds
         )
         yield Check("flyte", ask)
+        yield Check("flyte project", functools.partial(flyte_project, settings), _LOAD_SECONDS)
 
 
 async def _workflow(needs: Needs) -> Finding:

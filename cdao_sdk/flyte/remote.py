@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -24,15 +24,17 @@ from flytekit.remote import FlyteRemote
 from cdao_sdk.aws.session import embedded_target
 from cdao_sdk.errors import ConfigurationError, ResourcesUnavailable, SubmissionError
 from cdao_sdk.flyte.admin_errors import UNANSWERED, Place, as_ours
+from cdao_sdk.flyte.cluster_target import target_of
 from cdao_sdk.settings import flyte_config_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from cdao_sdk.flyte.cluster_target import ClusterTarget
     from cdao_sdk.settings import Settings
 
-__all__ = ["Cluster", "ClusterTarget", "cluster_for", "target_of"]
+__all__ = ["Cluster", "cluster_for"]
 
 _DEADLINE_SECONDS = 10.0
 # A call that found nobody is made again so long; what takes longer is for the caller to decide.
@@ -45,46 +47,6 @@ _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 300),
     ("grpc.dns_ares_query_timeout", 5_000),
 ]
-
-
-@dataclass(frozen=True)
-class ClusterTarget:
-    """Which cluster, and what in it.
-
-    Attributes:
-        endpoint: FlyteAdmin's host, with its port if it is not TLS's own.
-        insecure: Whether to talk to it without TLS.
-        project: Flyte's project.
-        domain: Flyte's domain.
-    """
-
-    endpoint: str
-    insecure: bool
-    project: str
-    domain: str
-
-
-def target_of(settings: Settings) -> ClusterTarget:
-    """The cluster that settings name.
-
-    ``http://`` and ``https://`` before the endpoint decide on TLS, whatever ``insecure`` says.
-
-    Raises:
-        ConfigurationError: They name none.
-    """
-    given = settings.admin_endpoint
-    if not given:
-        msg = (
-            "There is no Flyte cluster to run on: configure(admin_endpoint='https://…'),"
-            " CDAO_ADMIN_ENDPOINT, or admin.endpoint in .flyte/config.yaml."
-        )
-        raise ConfigurationError(msg)
-    scheme, separator, rest = given.partition(":/")
-    host = (rest if separator else given).strip("/")
-    insecure = {"http": True, "https": False}.get(scheme if separator else "", settings.insecure)
-    if scheme == "http" and separator and not host.rpartition(":")[2].isdigit():
-        host = f"{host}:80"  # gRPC itself would take 443
-    return ClusterTarget(host, insecure, settings.project, settings.domain)
 
 
 class Cluster:

@@ -14,6 +14,7 @@ from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 from flytekit.clients.raw import RawSynchronousFlyteClient as Admin
 from flytekit.core.context_manager import FlyteContextManager
+from flytekit.core.launch_plan import LaunchPlan
 
 from cdao_sdk.errors import ConfigurationError, NotFound, SubmissionError
 from cdao_sdk.flyte.admin_errors import EntityExists, refused_inputs
@@ -111,7 +112,11 @@ class _Launch:
             ),
             overwrite_cache=self.options.overwrite_cache,
         )
-        literals = {key: value.to_flyte_idl() for key, value in self.literals.items()}
+        # FlyteAdmin knows what a launch plan has fixed, and refuses to be told.
+        fixed = self.entity.fixed_inputs.literals if isinstance(self.entity, LaunchPlan) else {}
+        literals = {
+            key: value.to_flyte_idl() for key, value in self.literals.items() if key not in fixed
+        }
         request = execution_pb2.ExecutionCreateRequest(
             project=target.project,
             domain=target.domain,

@@ -18,6 +18,7 @@ COMMANDS = [
     "jobs",
     "monitor",
     "logs",
+    "register",
     "stop",
     "local",
     "local start",

@@ -212,5 +212,6 @@ def test_code_too_large_for_a_job_is_refused(project: Any) -> None:
     module = project(
         {"bundled_large.py": "def work(): ...\n#" + "x" * (65 * 1024 * 1024)}, "bundled_large"
     )
-    with pytest.raises(PlanError, match="67108864 go into a job at most"):
+    with pytest.raises(PlanError, match="67,108,864 go into a job at most") as caught:
         bundle([module.work])
+    assert caught.value.problems == ("bundled_large.py: 68,157,457 bytes",)

@@ -146,3 +146,49 @@ def bare(make_flyte: Callable[..., FlyteDouble], scripts: Any) -> Callable[..., 
         return Client(make_flyte(**{"resync_seconds": 0.01, "reeval_seconds": 0.05, **options}))
 
     return make
+
+
+@pytest.fixture
+def cluster(flyte: FlyteDouble) -> Iterator[FlyteDouble]:
+    """The backend as the one that the settings name."""
+    yield use(flyte)
+    _forget()
+
+
+@pytest.fixture
+def use_cluster() -> Iterator[Callable[..., FlyteDouble]]:
+    """Lets the settings name a backend; forgets what was registered when the test ends."""
+    yield use
+    _forget()
+
+
+def use(flyte: FlyteDouble, **settings: Any) -> FlyteDouble:
+    cdao_sdk.configure(
+        admin_endpoint=f"http://{flyte.endpoint}",
+        poll_interval_seconds=0.05,
+        image="python:3.11",
+        **settings,
+    )
+    return flyte
+
+
+def _forget() -> None:
+    from cdao_sdk.flyte.registered import RegisteredMemory
+
+    RegisteredMemory._known.clear()
+
+
+@pytest.fixture
+def calls_of(cluster: FlyteDouble) -> Callable[[Callable[[], object]], dict[str, int]]:
+    """Which RPCs an action makes."""
+
+    def count(action: Callable[[], object]) -> dict[str, int]:
+        before = dict(cluster.calls)
+        action()
+        return {
+            name: number - before.get(name, 0)
+            for name, number in cluster.calls.items()
+            if number > before.get(name, 0)
+        }
+
+    return count

@@ -31,6 +31,7 @@ from cdao_sdk import (
 from cdao_sdk.aws.logs import LogLine
 from cdao_sdk.aws.watch import Job
 from cdao_sdk.execution_record import ExecutionRecord, ExecutionStatus
+from cdao_sdk.flyte.node_tree import NodeExecution
 from cdao_sdk.settings import Settings
 
 # Tasks: both forms keep parameters and return type.
@@ -137,7 +138,12 @@ def execution_has_its_members(execution: Execution) -> None:
     assert_type(execution.logs("job", lines=10), list[LogLine])
     execution.cancel()
     execution.monitor()
-    assert_type(get_execution(execution.id), ExecutionRecord)
+    assert_type(execution.url, str)
+    assert_type(execution.nodes, tuple[NodeExecution, ...])
+    assert_type(execution.nodes[0].attempts[0].logs[0].uri, str)
+    assert_type(execution.recover(), Execution)
+    assert_type(execution.relaunch(overwrite_cache=True), Execution)
+    assert_type(get_execution(execution.id), ExecutionRecord | Execution)
     monitor_sagemaker_jobs(execution.id)
 
 
