@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import linecache
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +32,8 @@ if str(FLOWS) not in sys.path:
 @pytest.fixture
 def connector(embedded: LocalSageMaker) -> Iterator[str]:
     """The address of flytekit's connector service with our connectors, on the embedded server."""
+    import flytekit  # noqa: F401 # it loads our plugin, which needs the connector whole
+
     from cdao_sdk.flyte.connector import register_connectors
     from cdao_sdk.flyte.services import services_from_settings
 
@@ -192,3 +196,26 @@ def calls_of(cluster: FlyteDouble) -> Callable[[Callable[[], object]], dict[str,
         }
 
     return count
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Runs cells as a kernel does: in `__main__`, each kept in `In`."""
+
+    def run(*cells: str) -> dict[str, Any]:
+        main = ModuleType("__main__")
+        monkeypatch.setitem(sys.modules, "__main__", main)
+        values = vars(main)
+        values["In"] = [""]
+        for number, cell in enumerate(cells):
+            values["In"].append(cell)
+            name = f"/tmp/ipykernel/{number}.py"  # as ipykernel names its cells
+            lines = cell.splitlines(keepends=True)
+            monkeypatch.setitem(linecache.cache, name, (len(cell), None, lines, name))
+            try:
+                exec(compile(cell, name, "exec"), values)  # noqa: S102 # as a kernel does
+            except SyntaxError:
+                continue
+        return values
+
+    return run
