@@ -127,8 +127,8 @@ class Registrar:
             SubmissionError: The version holds something else, or FlyteAdmin refused.
         """
         code_uri = self._upload(prepared)
-        context = self._cluster.remote.context
-        units = prepared.units(context, version, code_uri)
+        with self._cluster.files() as context:
+            units = prepared.units(context, version, code_uri)
         logger.info("registering %d entities as version %s", len(units), version)
         with ThreadPoolExecutor(_CALLS_AT_ONCE, "cdao-register") as pool:
             for wave in _waves(units):

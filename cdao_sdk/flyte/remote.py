@@ -10,16 +10,20 @@ How to log in stands where flytekit looks for it, too: ``.flyte/config.yaml`` (o
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import fsspec
 import requests
 from flytekit.clients.grpc_utils.deadline_interceptor import scoped_grpc_deadline
 from flytekit.configuration import Config, DataConfig
+from flytekit.core.context_manager import FlyteContextManager
 from flytekit.exceptions.base import FlyteException
 from flytekit.remote import FlyteRemote
+from flytekit.remote.remote_fs import get_flyte_fs
 
 from cdao_sdk.aws.session import embedded_target
 from cdao_sdk.errors import ConfigurationError, ResourcesUnavailable, SubmissionError
@@ -28,8 +32,10 @@ from cdao_sdk.flyte.cluster_target import target_of
 from cdao_sdk.settings import flyte_config_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
+
+    from flytekit import FlyteContext
 
     from cdao_sdk.flyte.cluster_target import ClusterTarget
     from cdao_sdk.settings import Settings
@@ -86,6 +92,17 @@ class Cluster:
                     options=list(_CHANNEL_OPTIONS),
                 )
             return self._remote
+
+    @contextlib.contextmanager
+    def files(self) -> Generator[FlyteContext]:
+        """flytekit's context in which local files are uploaded to this cluster.
+
+        fsspec knows one ``flyte://`` for the process: that of the FlyteRemote which came last.
+        """
+        with _uploading:
+            fsspec.register_implementation("flyte", get_flyte_fs(remote=self.remote), clobber=True)
+            with FlyteContextManager.with_context(self.remote.context.new_builder()) as context:
+                yield context
 
     @property
     def console(self) -> str:
@@ -147,6 +164,7 @@ class Cluster:
         return unanswered and time.monotonic() < give_up
 
 
+_uploading = threading.RLock()
 _clusters: list[tuple[ClusterTarget, Config, Cluster]] = []
 _clusters_lock = threading.Lock()
 

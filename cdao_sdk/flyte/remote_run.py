@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 from flytekit.clients.raw import RawSynchronousFlyteClient as Admin
-from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.launch_plan import LaunchPlan
 
 from cdao_sdk.errors import ConfigurationError, NotFound, SubmissionError
@@ -67,8 +66,7 @@ def run_on_cluster(
     options.check()
     prepared = prepare([entity], settings)
     cluster = cluster_for(settings)
-    context = cluster.remote.context
-    with FlyteContextManager.with_context(context.new_builder()):
+    with cluster.files() as context:
         literals = input_literals(context, entity, inputs)
     registrar = Registrar(cluster, settings)
     if options.version is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cluster_flows as flows
+import grpc
 import pytest
 
 import cdao_sdk
@@ -137,6 +138,61 @@ def test_execution_is_found_by_id_whole_name_and_url(cluster: FlyteDouble) -> No
         cdao_sdk.get_execution("a123")
 
 
+def test_jobs_are_told_by_flyte_where_aws_does_not_answer(cluster: FlyteDouble) -> None:
+    execution = cdao_sdk.run(flows.failing, inputs={"number": 3}, endpoint_url="http://127.0.0.1:1")
+    with pytest.raises(JobFailed):
+        execution.wait(timeout=60)
+    first, second = execution.jobs()
+    assert (first.status, second.status) == ("Completed", "Failed")
+    assert "no good: 6" in second.seen.failure_reason
+    assert (second.kind, second.is_over) == ("processing", True)
+
+
+def test_files_go_to_the_cluster_of_the_run_not_to_the_last_one(
+    make_flyte: Any, use_cluster: Any, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.txt"
+    source.write_text("ab")
+    first = use_cluster(make_flyte())
+    cdao_sdk.run(flows.double, inputs={"number": 1}).cancel()
+    second = use_cluster(make_flyte())
+    cdao_sdk.run(flows.double, inputs={"number": 1}).cancel()
+    use_cluster(first)
+    uploads = second.calls["CreateUploadLocation"]
+    cdao_sdk.run(flows.files, inputs={"data": str(source)}).cancel()
+    assert second.calls["CreateUploadLocation"] == uploads
+
+
+def test_lost_answer_starts_no_second_execution(
+    cluster: FlyteDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cdao_sdk.flyte.remote import cluster_for
+    from cdao_sdk.settings import holder
+
+    client: Any = cluster_for(holder.gather().settings).remote.client
+    create, lost = client._stub.CreateExecution, []
+
+    def loses_its_first_answer(request: Any, **options: Any) -> Any:
+        answer = create(request, **options)
+        if not lost:
+            lost.append(answer)
+            raise _Unavailable
+        return answer
+
+    monkeypatch.setattr(client._stub, "CreateExecution", loses_its_first_answer)
+    execution = cdao_sdk.run(flows.double, inputs={"number": 2})
+    assert execution.wait(timeout=60).outputs == {"o0": 4}
+    assert [one.id.name for one in cluster.executions] == [execution.id]
+
+
+class _Unavailable(grpc.RpcError):
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return "the answer was lost"
+
+
 def test_short_silence_of_flyteadmin_ends_no_wait(make_flyte: Any, use_cluster: Any) -> None:
     flyte = use_cluster(make_flyte())
     execution: Any = cdao_sdk.run(flows.sleeping)
@@ -191,6 +247,21 @@ def test_endpoint_that_does_not_answer_is_named_soon(
         cdao_sdk.run(flows.numbers, admin_endpoint=endpoint.format(cluster.endpoint))
     assert "127.0.0.1" in str(caught.value)
     assert time.monotonic() - started < 10
+
+
+def test_reference_is_not_registered_again(cluster: FlyteDouble) -> None:
+    from flytekit import reference_task
+
+    @reference_task(project="p", domain="d", name="n", version="v")
+    def elsewhere(number: int) -> int: ...
+
+    with pytest.raises(PlanError, match="is a reference"):
+        cdao_sdk.run(elsewhere, inputs={"number": 1})
+
+
+def test_image_that_is_none_is_named(cluster: FlyteDouble) -> None:
+    with pytest.raises(ConfigurationError, match="image='not an image'"):
+        cdao_sdk.run(flows.numbers, image="not an image")
 
 
 def test_cluster_options_are_refused_where_there_is_none() -> None:
