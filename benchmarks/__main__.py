@@ -14,7 +14,7 @@ from benchmarks.measure import machine
 if TYPE_CHECKING:
     from benchmarks.measure import Row
 
-NAMES = ("imports", "requests", "runtime", "local_jobs", "listing", "parallel")
+NAMES = ("imports", "requests", "runtime", "local_jobs", "listing", "parallel", "cluster_run")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ First match wins: call argument, ``configure()``, ``CDAO_*`` environment, ``.fly
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import re
@@ -239,9 +240,9 @@ def _layers(explicit: Mapping[str, object]) -> Iterator[tuple[str, dict[str, obj
         yield f"environment {ENV_PREFIX}{name.upper()}", {name: value}
     cwd = Path.cwd()
     if (toml := _project_file(".flyte/cdao.toml", cwd)) is not None:
-        yield str(toml), _toml_values(toml)
+        yield str(toml), _read(_toml_values, toml)
     if (pyproject := _project_file("pyproject.toml", cwd)) is not None:
-        yield f"{pyproject} [tool.cdao]", _pyproject_values(pyproject)
+        yield f"{pyproject} [tool.cdao]", _read(_pyproject_values, pyproject)
     flyte = flyte_config_file()
     yield str(flyte), _FlyteConfigSource(flyte)()
 
@@ -291,6 +292,20 @@ def _refuse_unknown_environment() -> None:
     if unknown:
         msg = "The environment has CDAO_* variables that mean nothing; correct or unset them."
         raise ConfigurationError(msg, problems=unknown)
+
+
+def _read(read: Callable[[Path], dict[str, object]], path: Path) -> dict[str, object]:
+    """What a file says; parsed anew only when it has changed: each call reads the settings."""
+    stat = path.stat()
+    key = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    return copy.deepcopy(_read_version(read, path, key))
+
+
+@functools.lru_cache(maxsize=32)
+def _read_version(
+    read: Callable[[Path], dict[str, object]], path: Path, _version: tuple[int, int, int]
+) -> dict[str, object]:
+    return read(path)
 
 
 def _toml_values(path: Path) -> dict[str, object]:
