@@ -46,7 +46,7 @@ from cdao_sdk.setting_types import (  # noqa: TC001 - pydantic reads the annotat
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 

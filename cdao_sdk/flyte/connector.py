@@ -80,6 +80,7 @@ class SageMakerConnector(AsyncConnectorBase):
     def desk(self, project: str, domain: str) -> JobDesk:
         """Who makes and stops the jobs of a project."""
         from cdao_sdk.flyte.allow_list import AllowList
+        from cdao_sdk.flyte.execution_end import execution_end
         from cdao_sdk.flyte.job_desk import JobDesk
         from cdao_sdk.flyte.services import services_for_attempt
         from cdao_sdk.settings import holder
@@ -89,7 +90,10 @@ class SageMakerConnector(AsyncConnectorBase):
         services, allowed = self._given, AllowList()
         if services is None:
             # Read once: files and environment are not looked at again for each call.
-            self._settings = self._settings or holder.gather().settings
+            if self._settings is None:
+                self._settings = holder.gather().settings
+                if self._reaper is not None:
+                    self._reaper.is_over = execution_end(self._settings)
             services = services_for_attempt(self._settings, project, domain)
             allowed = AllowList.from_settings(self._settings)
         known = self._desks.get(id(services))

@@ -55,6 +55,7 @@ class Reaper:
     _task: asyncio.Task[None] | None = None
     _foreign: set[str] = field(default_factory=set[str])
     _settled: set[str] = field(default_factory=set[str])
+    _look_at_all: float = 0.0
 
     def wake(self) -> None:
         """Begin, in the loop that is running, unless it has begun there."""
@@ -130,6 +131,9 @@ class Reaper:
     async def _unasked(self, desk: JobDesk) -> list[str]:
         if self.is_over is None:
             return []
+        if time.monotonic() >= self._look_at_all:
+            self._look_at_all = time.monotonic() + self.unasked_seconds / 3
+            await desk.services.watcher.sweep(desk.kind.name)
         stopped: list[str] = []
         since = time.monotonic() - self.unasked_seconds
         names = [name for name in desk.in_progress() if _NAME.fullmatch(name)]

@@ -124,7 +124,7 @@ class RequestStore:
         return f"s3://{bucket}/{MARKS}/{self._kind.name}/{name}"
 
     def _folder(self, request: TaskRequest) -> str:
-        """Where requests of this node are kept; nothing of a job itself is read or written there."""
+        """Where a node's requests are kept; no job reads or writes there."""
         attempt, root = request.attempt, self._services.root(request.output_prefix)
         if not root.startswith("s3://"):
             msg = (
