@@ -33,9 +33,16 @@ if str(FLOWS) not in sys.path:
 def connector(embedded: LocalSageMaker) -> Iterator[str]:
     """The address of flytekit's connector service with our connectors, on the embedded server."""
     import flytekit  # noqa: F401 # it loads our plugin, which needs the connector whole
+    from flytekit.extend.backend.base_connector import ConnectorRegistry
 
     from cdao_sdk.flyte.connector import register_connectors
     from cdao_sdk.flyte.services import services_from_settings
+    from cdao_sdk.kinds.registry import KINDS
+
+    async def close() -> None:
+        for kind in KINDS.values():
+            await ConnectorRegistry.get_connector(kind.task_type).close()
+        await clients.close()
 
     cdao_sdk.configure(
         endpoint_url=embedded.url,
@@ -44,7 +51,7 @@ def connector(embedded: LocalSageMaker) -> Iterator[str]:
     )
     register_connectors()  # fresh ones: they keep the services of their first call
     clients = services_from_settings().clients
-    with ConnectorServer(clients.close) as server:
+    with ConnectorServer(close) as server:
         yield server.address
     register_connectors()
 

@@ -81,6 +81,7 @@ def test_nodes_of_subworkflows_are_inside_their_node(cluster: FlyteDouble) -> No
     assert [len(node.children) for node in (first, second)] == [1, 1]
     assert first.children[0].task == "cluster_flows.double"
     assert len(list(walk(execution.nodes))) == 4
+    assert len(execution.jobs()) == 2
 
 
 def test_failed_job_reads_as_in_a_run_here(cluster: FlyteDouble) -> None:
