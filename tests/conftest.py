@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 class Proxy:
     """Passes everything on to the embedded server, but what it is told to refuse.
 
-    `refusals`: operation → error code that it gets; `seen`: the operations that came, in order.
+    `refusals`: operation → error code that it gets; `words`: what is said with it; `seen`: the
+    operations that came, in order.
     """
 
     target: str
     url: str = ""
     refusals: dict[str, str] = field(default_factory=dict[str, str])
+    words: str = ""
     seen: list[str] = field(default_factory=list[str])
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -42,7 +44,8 @@ class Proxy:
         self.seen.append(operation)
         code = self.refusals.get(operation)
         if code:
-            text = json.dumps({"__type": code, "message": f"the test refuses {operation}"})
+            words = self.words or f"the test refuses {operation}"
+            text = json.dumps({"__type": code, "message": words})
             answer: tuple[int, list[tuple[str, str]], bytes] = (400, [], text.encode())
         else:
             connection = http.client.HTTPConnection(self.target)

@@ -33,6 +33,7 @@ from cdao_sdk.flyte.deadline import remaining_seconds
 from cdao_sdk.flyte.request_store import RequestStore
 from cdao_sdk.flyte.submitter import Submitter
 from cdao_sdk.flyte.waiting_line import Waiting, WaitingLines, never_fits
+from cdao_sdk.kinds.failures import translate
 from cdao_sdk.kinds.job import Phase
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ class JobDesk:
                 return (await self.submitter.send(request, step, choice)).arn
             except ResourcesUnavailable as error:
                 if choice == last or not _is_hopeless(error):
+                    _refuse_lasting(error)
                     raise
                 logger.info("%s: %s; trying the next instance type", meta.job_names[step], error)
         raise AssertionError  # unreachable: the last choice has returned or raised
@@ -367,3 +369,14 @@ def _is_hopeless(error: ResourcesUnavailable) -> bool:
     return error.code == "CapacityError" or (
         error.code == "ResourceLimitExceeded" and never_fits(str(error))
     )
+
+
+def _refuse_lasting(error: ResourcesUnavailable) -> None:
+    """Raise a refusal that no waiting would end, such as a type that the region does not have.
+
+    Raises:
+        SubmissionError: It is one.
+    """
+    quota = error.code == "ResourceLimitExceeded"
+    if quota and not translate(str(error), code=error.code).retryable:
+        raise SubmissionError(str(error), code=error.code) from error

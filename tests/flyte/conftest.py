@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from cdao_sdk.flyte.job_meta import JobMeta
     from cdao_sdk.flyte.services import Services
+    from cdao_sdk.local.server import LocalSageMaker
 
 FLOWS = Path(__file__).parent / "flows"
 
@@ -145,3 +148,21 @@ def driven(services: Services) -> Iterator[Callable[..., Driven]]:
         bridge.run(driven.connector.close())
         if driven.services.clients is not services.clients:
             bridge.run(driven.services.clients.close())  # what was under way has opened it again
+
+
+@pytest.fixture
+def faults(embedded: LocalSageMaker) -> Iterator[Callable[..., Callable[[], list[int]]]]:
+    """Puts rules in force until the test's end; returns what tells how often each struck."""
+    url = f"{embedded.url}/_cdao/faults"
+
+    def send(method: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(url, data, method=method), timeout=5) as answer:  # noqa: S310 # our own http URL
+            return json.loads(answer.read())
+
+    def put(*rules: dict[str, object]) -> Callable[[], list[int]]:
+        send("PUT", {"rules": rules})
+        return lambda: send("GET")["struck"]
+
+    yield put
+    send("DELETE")

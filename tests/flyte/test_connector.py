@@ -264,6 +264,85 @@ def test_waiting_request_that_is_refused_for_good_fails(
     assert "iam:PassRole" in resource.message
 
 
+def test_instance_type_that_the_region_lacks_is_not_waited_for(
+    driven: Any, proxied: Services, proxy: Any
+) -> None:
+    proxy.refusals["CreateProcessingJob"] = "ResourceLimitExceeded"
+    proxy.words = "The requested resource ml.p4d.24xlarge is not available in this region."
+    job = driven(odd_jobs.quick, services=proxied)
+    resource = job.get(job.store(number=3))
+    assert resource.phase == TaskExecution.FAILED
+    assert "not available in this region" in resource.message
+
+
+LIMIT = (
+    "The account-level service limit 'ml.p3.2xlarge for training job usage' is 2 Instances, with"
+    " current utilization of 2 Instances and a request delta of 1 Instances. Please use AWS Service"
+    " Quotas to request an increase for this quota."
+)
+
+
+def test_quota_is_named_to_flyte(driven: Any, proxied: Services, proxy: Any) -> None:
+    proxy.refusals["CreateProcessingJob"], proxy.words = "ResourceLimitExceeded", LIMIT
+    job = driven(odd_jobs.quick, services=proxied)
+    resource = job.get(job.store(number=3))
+    assert resource.phase == WAITING
+    assert resource.custom_info["quota"] == "ml.p3.2xlarge for training job usage"
+    assert "Service Quotas" in resource.message
+
+
+def test_those_who_wait_are_made_in_the_order_in_which_they_came(
+    driven: Any, proxied: Services, proxy: Any, boto: Any
+) -> None:
+    proxy.refusals["CreateProcessingJob"], proxy.words = "ResourceLimitExceeded", LIMIT
+    first = driven(odd_jobs.quick, services=proxied)
+    jobs = [replace(first, node=f"n{number}") for number in range(4)]
+    for job in jobs:
+        job.connector = first.connector  # one replica
+    metas = [job.store(number=1) for job in jobs]
+    messages = [job.get(meta).message for job, meta in zip(jobs, metas, strict=True)]
+    assert ["place 4 of 4" in message for message in messages] == [False, False, False, True], messages
+    proxy.refusals.clear()
+    deadline = time.monotonic() + 20
+    while len(names(boto, first.execution)) < 4:  # asked by the last one alone
+        jobs[-1].get(metas[-1])
+        assert time.monotonic() < deadline
+    client = boto("sagemaker")
+    created = [
+        client.describe_processing_job(ProcessingJobName=meta.job_name)["CreationTime"]
+        for meta in metas
+    ]
+    assert created == sorted(created)
+
+
+def test_list_of_instance_types_is_walked_where_capacity_lacks(
+    driven: Any, faults: Any, boto: Any
+) -> None:
+    job = driven(odd_jobs.choosy)
+    faults({"fault": "capacity", "names": f"*{job.execution}*", "first": 2})
+    meta = job.store(number=3)
+    resource = job.finish(meta)
+    assert resource.phase == TaskExecution.SUCCEEDED, resource.message
+    assert job.value(resource) == 4
+    assert resource.custom_info["instance_type"] == "ml.c5.xlarge"
+    client = boto("sagemaker")
+    types = {
+        name: client.describe_processing_job(ProcessingJobName=name)
+        for name in names(boto, job.execution)
+    }
+    assert {
+        name: (
+            found["ProcessingJobStatus"],
+            found["ProcessingResources"]["ClusterConfig"]["InstanceType"],
+        )
+        for name, found in types.items()
+    } == {
+        meta.job_names[0]: ("Failed", "ml.m5.large"),
+        meta.job_names[1]: ("Failed", "ml.m5.xlarge"),
+        meta.job_names[2]: ("Completed", "ml.c5.xlarge"),
+    }
+
+
 def test_delete_of_a_waiting_request_leaves_nothing(
     driven: Any, proxied: Services, proxy: Any, boto: Any
 ) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.request import Request, urlopen
 
 import faulty_jobs
 import odd_jobs
@@ -19,30 +17,11 @@ from flytekit.types.file import FlyteFile
 from cdao_sdk.errors import ResourcesUnavailable, SubmissionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from cdao_sdk.local.server import LocalSageMaker
 
 WAITING = TaskExecution.WAITING_FOR_RESOURCES
 GOING_ON = (TaskExecution.INITIALIZING, TaskExecution.RUNNING)
-
-
-@pytest.fixture
-def faults(embedded: LocalSageMaker) -> Iterator[Callable[..., Callable[[], list[int]]]]:
-    """Puts rules in force until the test's end; returns what tells how often each struck."""
-    url = f"{embedded.url}/_cdao/faults"
-
-    def send(method: str, body: object = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(url, data, method=method), timeout=5) as answer:  # noqa: S310 # our own http URL
-            return json.loads(answer.read())
-
-    def put(*rules: dict[str, object]) -> Callable[[], list[int]]:
-        send("PUT", {"rules": rules})
-        return lambda: send("GET")["struck"]
-
-    yield put
-    send("DELETE")
 
 
 def jobs(boto: Any, execution: str) -> list[str]:

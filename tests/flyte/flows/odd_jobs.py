@@ -93,3 +93,10 @@ def flaky(path: str, failures: int) -> int:
     if count <= failures:
         raise FlyteRecoverableException("attempt %d" % count)
     return count
+
+
+@sagemaker_processing_task(
+    framework="sklearn", instance_type=["ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge"]
+)
+def choosy(number: int) -> int:
+    return number + 1
