@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import threading
 import weakref
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from cdao_sdk.aws.assumed_role import assumed_role
@@ -125,6 +127,13 @@ class AwsClients:
             await pool.close()
 
 
+def _user_agent() -> str:
+    """What AWS's logs (CloudTrail, S3's access log) tell of who called."""
+    packages = (f"{name}/{version(name)}" for name in ("cdao-sdk", "aiobotocore", "botocore"))
+    system = f"os/{platform.system().lower()} lang/python#{platform.python_version()}"
+    return f"{' '.join(packages)} {system}"
+
+
 _shared: dict[AwsTarget, AwsClients] = {}
 _shared_lock = threading.Lock()
 
@@ -178,6 +187,8 @@ class _Pool:
             max_pool_connections=50,
             connect_timeout=5,
             read_timeout=60,
+            # botocore would put its own together anew, twice for each request: a tenth of its CPU.
+            user_agent=_user_agent(),
             # A proxy of the environment (HTTP_PROXY) does not know this machine's own servers.
             proxies={} if target.is_embedded else None,
         )
