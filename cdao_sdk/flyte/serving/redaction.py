@@ -25,6 +25,8 @@ _PATTERNS = tuple(
         r"(://[^\s/:@]+:)[^\s/@]+(?=@)",
     )
 )
+# Each of these patterns needs one of these characters; names of jobs and executions have none.
+_NEEDED = re.compile(r"[=:%\s]")
 _KEY_ID = re.compile(r"\b(A3T[A-Z0-9]|AKIA|ASIA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{16}\b")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Values that are secret wherever they turn up.
@@ -43,8 +45,9 @@ def redacted(text: str) -> str:
         value = os.environ.get(name, "")
         if len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, _HIDDEN)
-    for pattern in _PATTERNS:
-        text = pattern.sub(rf"\g<1>{_HIDDEN}", text)
+    if _NEEDED.search(text):
+        for pattern in _PATTERNS:
+            text = pattern.sub(rf"\g<1>{_HIDDEN}", text)
     return _KEY_ID.sub(rf"\g<1>{_HIDDEN}", text)
 
 
