@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import logging
 import re
 import time
@@ -56,6 +57,7 @@ logger = logging.getLogger(__name__)
 _MODEL_OF_A_JOB = re.compile(
     r"s3://.+/([^/]+)/output/(?:(?:data/cdao/)?model\.tar\.gz$|model(?:/|$))"
 )
+_SMALL_PAYLOAD = 16 * 1024
 _RUNNER_SECONDS = 300.0
 """How long an upload of ``runner.py`` is taken to be there; a lifecycle rule may remove it."""
 
@@ -66,8 +68,19 @@ def payload_of(request: TaskRequest) -> TaskPayload:
     Raises:
         SpecError: It is no template of ours.
     """
-    payload = TaskPayload.from_json(cast("Mapping[str, object]", request.template.custom))
+    payload = _payload(cast("Mapping[str, object]", request.template.custom))
     return replace(payload, spec=spec_for_attempt(payload.spec, request.template, request.metadata))
+
+
+def _payload(custom: Mapping[str, object]) -> TaskPayload:
+    text = json.dumps(custom)
+    # The elements of a map, or a task that runs each hour: the same payload again and again.
+    return _read_payload(text) if len(text) <= _SMALL_PAYLOAD else TaskPayload.from_json(custom)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_payload(text: str) -> TaskPayload:
+    return TaskPayload.from_json(json.loads(text))
 
 
 def step_names(payload: TaskPayload, attempt: Attempt) -> tuple[str, ...]:
