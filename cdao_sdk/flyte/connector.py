@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 _ANSWER_SECONDS = 8.0
 """How long a look may take where no deadline is known: Flyte gives a call 10 s."""
 _MARGIN_SECONDS = 0.5
+_PROJECTS_AT_MOST = 10_000
 
 
 class SageMakerConnector(AsyncConnectorBase):
@@ -70,6 +71,7 @@ class SageMakerConnector(AsyncConnectorBase):
         self._reaper = reaper
         self._looks: dict[str, asyncio.Task[Resource]] = {}
         self._desks: dict[int, tuple[Services, JobDesk]] = {}
+        self._desk_of: dict[tuple[str, str], JobDesk] = {}
         self._settings: Settings | None = None
 
     @property
@@ -87,6 +89,8 @@ class SageMakerConnector(AsyncConnectorBase):
 
         if self._reaper is not None:
             self._reaper.wake()
+        if (desk := self._desk_of.get((project, domain))) is not None:
+            return desk
         services, allowed = self._given, AllowList()
         if services is None:
             # Read once: files and environment are not looked at again for each call.
@@ -99,6 +103,8 @@ class SageMakerConnector(AsyncConnectorBase):
         known = self._desks.get(id(services))
         if known is None:  # the services are kept beside it: an id is unique as long as they live
             known = self._desks[id(services)] = (services, JobDesk(self._kind, services, allowed))
+        if len(self._desk_of) < _PROJECTS_AT_MOST:  # whoever calls names them
+            self._desk_of[project, domain] = known[1]
         return known[1]
 
     async def close(self) -> None:
