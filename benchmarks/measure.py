@@ -79,4 +79,9 @@ def machine() -> str:
     )
 
 
+def in_memory() -> str | None:
+    """A folder that is on no disk; None where there is none: then it is where others are."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
 PYTHON = sys.executable
