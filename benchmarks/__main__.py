@@ -14,7 +14,17 @@ from benchmarks.measure import machine
 if TYPE_CHECKING:
     from benchmarks.measure import Row
 
-NAMES = ("imports", "requests", "runtime", "local_jobs", "listing", "parallel", "cluster_run")
+NAMES = (
+    "imports",
+    "requests",
+    "runtime",
+    "local_jobs",
+    "listing",
+    "parallel",
+    "cluster_run",
+    "connector",
+    "open_jobs",
+)
 
 
 def main() -> None:

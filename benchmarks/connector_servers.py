@@ -1,4 +1,4 @@
-"""Servers as processes of their own: the embedded AWS, our connector, Flyte's SageMaker plugin."""
+"""Servers as processes of their own: AWS and Flyte, our connector, Flyte's SageMaker plugin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 BUCKET = "cdao-bench"
 ROLE = "arn:aws:iam::123456789012:role/SageMakerExecutionRole"
 REGION = "us-east-1"
-_FOREIGN = ("AWS_", "CDAO_", "FLYTE")
+# Without compiled modules (PYTHONDONTWRITEBYTECODE) imports would be most of what is measured.
+_FOREIGN = ("AWS_", "CDAO_", "FLYTE", "PYTHONDONTWRITEBYTECODE")
 # A folder of its own: a script's folder is searched first, and requests.py is not ours alone.
 _PLUGIN = Path(__file__).parent / "scripts" / "flyte_plugin.py"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -133,6 +134,17 @@ def plugin_connector(folder: Path, aws_url: str) -> Iterator[Server]:
 
         _wait(listens, process, log, seconds=600)  # its packages may have to be fetched
         yield Server(process, f"127.0.0.1:{port}", log)
+
+
+@contextmanager
+def flyte_backend(folder: Path) -> Iterator[tuple[str, str]]:
+    """The tests' FlyteAdmin, and the S3 that belongs to it: the addresses of both."""
+    ready, log = folder / "flyte.json", folder / "flyte.log"
+    command = [PYTHON, "-m", "benchmarks.flyte_backend", str(ready)]
+    with _started(command, log, {}) as process:
+        _wait(ready.exists, process, log)
+        found = json.loads(ready.read_bytes())
+        yield found["admin"], found["aws"]
 
 
 def plugin_command(*arguments: str) -> list[str]:

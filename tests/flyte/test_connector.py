@@ -301,7 +301,9 @@ def test_those_who_wait_are_made_in_the_order_in_which_they_came(
         job.connector = first.connector  # one replica
     metas = [job.store(number=1) for job in jobs]
     messages = [job.get(meta).message for job, meta in zip(jobs, metas, strict=True)]
-    assert ["place 4 of 4" in message for message in messages] == [False, False, False, True], messages
+    assert ["place 4 of 4" in message for message in messages] == [False, False, False, True], (
+        messages
+    )
     proxy.refusals.clear()
     deadline = time.monotonic() + 20
     while len(names(boto, first.execution)) < 4:  # asked by the last one alone
