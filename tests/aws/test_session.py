@@ -141,3 +141,14 @@ def test_nothing_is_left_open(
     done = run_python(code, embedded.url)
     assert done.stderr == ""
     assert "'Models'" in done.stdout
+
+
+def test_models_of_services_are_read_once_a_process(
+    embedded: LocalSageMaker, clients_of: Callable[[str], AwsClients]
+) -> None:
+    first, second = (clients_of(embedded.url) for _ in range(2))
+
+    async def models(clients: AwsClients) -> object:
+        return (await clients.client("sagemaker")).meta.service_model._service_description
+
+    assert bridge.run(models(first)) is bridge.run(models(second))
