@@ -141,8 +141,10 @@ class Calls:
         with call_scope(rpc=method, request_id=request_id) as facts, deadline_in(seconds):
             outcome: list[bytes] | Status | None = None
             try:
-                # The task of `wait_for` shares the facts: what it learns is logged here.
-                outcome = await asyncio.wait_for(self._worked(kind, work, context), seconds)
+                # This task shares the facts: what it learns is logged here.
+                worked = asyncio.ensure_future(self._worked(kind, work, context))
+                worked.add_done_callback(_heeded)
+                outcome = await asyncio.wait_for(worked, seconds)
             except asyncio.TimeoutError as error:
                 detail = (
                     f"The call was not done within the {seconds:.1f} s that its caller gave it."
@@ -219,6 +221,12 @@ def _request_id(context: Context) -> str:
         if name == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
     return secrets.token_hex(8)
+
+
+def _heeded(worked: asyncio.Future[list[bytes]]) -> None:
+    """Whatever came of a call whose caller has gone, asyncio need not complain of it."""
+    if not worked.cancelled():
+        worked.exception()
 
 
 def _code_name(outcome: list[bytes] | Status | None) -> str:

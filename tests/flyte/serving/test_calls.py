@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -137,6 +138,32 @@ def test_time_that_is_over_is_told_and_the_work_is_ended() -> None:
     served = Served()
     served.run(work, talk)
     assert served.value("cdao_connector_requests_in_flight") == 0
+
+
+def test_error_of_a_call_whose_caller_has_gone_is_of_no_interest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ended = asyncio.Event()
+
+    async def work(_: GetAgentRequest) -> GetAgentResponse:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            ended.set()
+            msg = "half done"
+            raise ValueError(msg) from None
+        return answer()
+
+    async def talk(ask: Callable[..., Any]) -> None:
+        gone = ask(GetAgentRequest(), timeout=30)
+        await asyncio.sleep(0.3)
+        gone.cancel()
+        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.sleep(0.1)
+        gc.collect()
+
+    Served().run(work, talk)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_more_calls_wait_and_still_more_are_told_to_come_back() -> None:
