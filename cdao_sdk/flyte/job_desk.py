@@ -9,8 +9,8 @@ replicas, an answer is lost. What makes that harmless:
 - ``stop`` leaves a mark in S3 before it takes for granted that there is no job. Whoever makes the
   job later looks for the mark afterwards, and stops it again; ``reaper`` looks for marks of those
   that were killed in between.
-- Before an attempt's job is made, the jobs of the attempt before are stopped: Propeller calls an
-  attempt failed when the answer to its creation is lost.
+- Before an attempt's job is made, the jobs of all attempts before are stopped in the same way:
+  Propeller calls an attempt failed when the answer to its creation is lost, and goes on.
 """
 
 # flytekit ships no type information: what comes from it is unknown to the checker.
@@ -31,7 +31,7 @@ from cdao_sdk.aws.calls import call
 from cdao_sdk.errors import CdaoError, JobStopped, NotFound, ResourcesUnavailable, SubmissionError
 from cdao_sdk.flyte.deadline import remaining_seconds
 from cdao_sdk.flyte.request_store import RequestStore
-from cdao_sdk.flyte.submitter import Submitter
+from cdao_sdk.flyte.submitter import Submitter, earlier_names
 from cdao_sdk.flyte.waiting_line import Waiting, WaitingLines, never_fits
 from cdao_sdk.kinds.failures import translate
 from cdao_sdk.kinds.job import Phase
@@ -60,15 +60,16 @@ _FLIGHT_SECONDS = 2.0
 _STOP_PAUSE_SECONDS = 0.5
 _FRESH_AT_MOST = 2_000
 _REMEMBERED_BYTES = 32 * 1024
-_ABORTED_AT_MOST = 50_000
+_REMEMBERED_AT_MOST = 50_000
 
 
 @dataclass
 class _Fresh:
-    """A request that this process has stored, and that nobody can have sent yet."""
+    """A request that this process has stored; until it is kicked, it came just now."""
 
     request: TaskRequest | None
     kick: asyncio.TimerHandle
+    is_kicked: bool = False
 
 
 class JobDesk:
@@ -95,7 +96,9 @@ class JobDesk:
         self._waiting: dict[str, tuple[str, str]] = {}
         self._fresh: dict[str, _Fresh] = {}
         self._flights: dict[str, asyncio.Task[None]] = {}
-        self._aborted: dict[str, None] = {}  # in order, to forget the oldest
+        # In order, to forget the oldest: stopped jobs, and those whose earlier attempts are.
+        self._aborted: dict[str, None] = {}
+        self._alone: dict[str, None] = {}
 
     # --- storing ---
 
@@ -123,7 +126,8 @@ class JobDesk:
             await asyncio.wait(list(self._flights.values()))
 
     def _kicked(self, meta: JobMeta) -> None:
-        if meta.job_name in self._fresh:
+        if (fresh := self._fresh.get(meta.job_name)) is not None:
+            fresh.is_kicked = True
             self._flight(meta, 0)
 
     def _forget(self, name: str) -> None:
@@ -165,7 +169,7 @@ class JobDesk:
         if (verdict := line.verdict(name)) is not None:
             raise verdict
         if name not in self._fresh and name not in line:
-            await self._check_not_over(meta, name)
+            await self._check_not_deleted(name)
         send = functools.partial(self._send, meta, step)
         if not len(line):
             try:
@@ -189,20 +193,29 @@ class JobDesk:
         name = meta.job_names[step]
         self._refuse_stopped(name)
         fresh = self._fresh.get(name)
-        is_late = fresh is None
+        # Of a request that came just now this can wait until the job is made.
+        if fresh is None or fresh.is_kicked:
+            self._refuse_stopped(name, marked=await self._is_marked(meta, name))
         request = fresh.request if fresh is not None else None
         if request is None:
             request = await self.requests.load(meta)
-        if step == 0 and meta.earlier_names:
-            for earlier in meta.earlier_names:
-                await self._stop_job(earlier)
+        if step == 0 and meta.attempt and name not in self._alone:
+            await self._stop_all(meta, earlier_names(request))
+            self._remember(self._alone, [name])
         arn = await self._submit(meta, step, request)
         self._forget(name)
         self._waiting.pop(name, None)
         self.services.watcher.noted(self.kind.name, name, arn)
-        if name in self._aborted or (is_late and await self._is_marked(meta, name)):
-            await self._stop_job(name)
-            self._refuse_stopped(name, marked=True)
+        await self._stop_again(meta, name)
+
+    async def _stop_again(self, meta: JobMeta, name: str) -> None:
+        """Stop a job that was just made, if it was stopped before that, by whichever process."""
+        try:
+            if await self._is_marked(meta, name):
+                await self._stop_job(name)
+                self._refuse_stopped(name, marked=True)
+        except ResourcesUnavailable as error:
+            logger.warning("the reaper will see whether %s was stopped: %s", name, error)
 
     async def _submit(self, meta: JobMeta, step: int, request: TaskRequest) -> str:
         last = len(meta.job_names) - 1
@@ -219,20 +232,21 @@ class JobDesk:
     def _line(self, meta: JobMeta, step: int) -> WaitingLine:
         return self.lines.line(meta.instance_types[step : step + 1], meta.spot)
 
-    async def _check_not_over(self, meta: JobMeta, name: str) -> None:
-        """Refuse to make a job that was stopped before it was made, or that has been before.
+    async def _check_not_deleted(self, name: str) -> None:
+        """Refuse to make a job that has been before.
 
         Raises:
-            JobStopped: It was stopped.
             NotFound: It has run, and was deleted since.
         """
-        if await self._is_marked(meta, name):
-            self._refuse_stopped(name, marked=True)
         # A job's record can be deleted; its log outlives it.
         api, clients = self.kind.api, self.services.clients
-        if await job_logs.streams(clients, api.log_group, name):
+        if not await job_logs.streams(clients, api.log_group, name):
+            return
+        try:
+            await self.describe(name)  # another replica may have made it since it was looked for
+        except NotFound as error:
             msg = f"{self.kind.title} job {name} is not there any more."
-            raise NotFound(msg)
+            raise NotFound(msg) from error
 
     # --- looking ---
 
@@ -295,20 +309,36 @@ class JobDesk:
             CdaoError: Neither SageMaker nor S3 takes it; Flyte asks again.
         """
         names = meta.job_names
-        self._abort(names)
-        for name in names:
-            self._forget(name)
-            for step in range(len(names)):
-                self._line(meta, step).leave(name)
-        flights = [self._flights[name] for name in names if name in self._flights]
-        if flights:  # one that takes longer sees the mark, and stops what it has made
-            await asyncio.wait(flights, timeout=_FLIGHT_SECONDS)
+        await self._drop(meta, names)
         for name in names:
             if await self._stopped(name):
                 continue
             await self.requests.mark(meta, name)
             # It may have been made before the mark was there.
             await self._stopped(name)
+
+    async def _stop_all(self, meta: JobMeta, names: Sequence[str]) -> None:
+        """Stop jobs that must not run beside another.
+
+        Raises:
+            ResourcesUnavailable: It is not certain that they are stopped.
+        """
+        await self._drop(meta, names)
+        for name in names:
+            if not await self._stop_job(name):
+                await self.requests.mark(meta, name)
+                await self._stop_job(name)
+
+    async def _drop(self, meta: JobMeta, names: Sequence[str]) -> None:
+        """Let this process make none of these jobs any more."""
+        self._remember(self._aborted, names)
+        for name in names:
+            self._forget(name)
+            for step in range(len(meta.job_names)):
+                self._line(meta, step).leave(name)
+        flights = [self._flights[name] for name in names if name in self._flights]
+        if flights:  # one that takes longer sees the mark, and stops what it has made
+            await asyncio.wait(flights, timeout=_FLIGHT_SECONDS)
 
     async def _stopped(self, name: str) -> bool:
         """Whether a job is there, and is stopped now."""
@@ -350,10 +380,11 @@ class JobDesk:
         await self.submitter.clean_up(name)
         return found
 
-    def _abort(self, names: Sequence[str]) -> None:
-        self._aborted.update(dict.fromkeys(names))
-        while len(self._aborted) > _ABORTED_AT_MOST:
-            del self._aborted[next(iter(self._aborted))]
+    @staticmethod
+    def _remember(memory: dict[str, None], names: Sequence[str]) -> None:
+        memory.update(dict.fromkeys(names))
+        while len(memory) > _REMEMBERED_AT_MOST:
+            del memory[next(iter(memory))]
 
     def _refuse_stopped(self, name: str, *, marked: bool = False) -> None:
         if marked or name in self._aborted:

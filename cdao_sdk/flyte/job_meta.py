@@ -96,7 +96,6 @@ class _Wire(BaseModel):
     instance_types: list[_Text] = Field(max_length=10)
     instance_count: int
     spot: bool
-    earlier_names: list[_JobName] = Field(max_length=10)
     refusal: _RefusalWire | None
     version: Literal[2]
 
@@ -125,7 +124,6 @@ class JobMeta(ResourceMeta):
         instance_types: One for each of ``job_names``.
         instance_count: Number of instances.
         spot: Whether they are spot instances.
-        earlier_names: Jobs of the attempt before, which must not run beside this one.
         refusal: Why there is no job and never will be.
         version: Version of this form.
     """
@@ -148,7 +146,6 @@ class JobMeta(ResourceMeta):
     instance_types: tuple[str, ...] = ()
     instance_count: int = 1
     spot: bool = False
-    earlier_names: tuple[str, ...] = ()
     refusal: Refusal | None = None
     version: int = _META_VERSION
 
@@ -186,7 +183,7 @@ class JobMeta(ResourceMeta):
             ]
             raise ConfigurationError(msg, problems=problems) from error
         values = wire.model_dump()
-        for name in ("job_names", "instance_types", "earlier_names"):
+        for name in ("job_names", "instance_types"):
             values[name] = tuple(values[name])
         if wire.refusal is not None:
             values["refusal"] = Refusal(wire.refusal.error, wire.refusal.message)

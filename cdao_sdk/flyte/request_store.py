@@ -121,6 +121,7 @@ class RequestStore:
 
     def _mark_uri(self, meta: JobMeta, name: str) -> str:
         bucket, _ = split_s3_uri(meta.request_uri)
+        self.buckets.add(bucket)
         return f"s3://{bucket}/{MARKS}/{self._kind.name}/{name}"
 
     def _folder(self, request: TaskRequest) -> str:
@@ -176,7 +177,7 @@ class RequestStore:
 def _described(
     meta: JobMeta, payload: TaskPayload, names: tuple[str, ...], request: TaskRequest
 ) -> JobMeta:
-    spec, attempt = payload.spec, request.attempt
+    spec = payload.spec
     interface = encode_interface(request.template.interface)
     meta.job_names = names
     meta.runs_body = payload.runs_body
@@ -191,6 +192,4 @@ def _described(
     meta.instance_types = tuple(choice.hosts[0][0] for choice in spec.choices)
     meta.instance_count = spec.host_count
     meta.spot = bool(getattr(spec, "use_spot_instances", False))
-    if attempt.attempt > 0:
-        meta.earlier_names = step_names(payload, attempt.before)
     return meta

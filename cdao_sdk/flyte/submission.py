@@ -54,11 +54,6 @@ class Attempt:
     domain: str = ""
     task: str = ""
 
-    @property
-    def before(self) -> Attempt:
-        """The attempt before this one."""
-        return replace(self, attempt=self.attempt - 1)
-
 
 @dataclass(frozen=True)
 class Place:

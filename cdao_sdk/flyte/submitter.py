@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from cdao_sdk.flyte.task_request import TaskRequest
     from cdao_sdk.kinds.job import JobKind
 
-__all__ = ["Made", "Submitter", "payload_of", "step_names"]
+__all__ = ["Made", "Submitter", "earlier_names", "payload_of", "step_names"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,9 @@ _MODEL_OF_A_JOB = re.compile(
     r"s3://.+/([^/]+)/output/(?:(?:data/cdao/)?model\.tar\.gz$|model(?:/|$))"
 )
 _SMALL_PAYLOAD = 16 * 1024
+
+
+_EARLIER_AT_MOST = 20
 _RUNNER_SECONDS = 300.0
 """How long an upload of ``runner.py`` is taken to be there; a lifecycle rule may remove it."""
 
@@ -95,6 +98,17 @@ def step_names(payload: TaskPayload, attempt: Attempt) -> tuple[str, ...]:
         for step in range(1, len(payload.spec.choices))
     )
     return (first, *others)
+
+
+def earlier_names(request: TaskRequest) -> tuple[str, ...]:
+    """The names of all jobs of earlier attempts, the last ones first; of 20 attempts at most."""
+    payload, attempt = payload_of(request), request.attempt
+    first = max(0, attempt.attempt - _EARLIER_AT_MOST)
+    return tuple(
+        name
+        for number in reversed(range(first, attempt.attempt))
+        for name in step_names(payload, replace(attempt, attempt=number))
+    )
 
 
 @dataclass(frozen=True)
@@ -150,7 +164,11 @@ class Submitter:
             SubmissionError: SageMaker refuses it for good; nothing of it stays behind.
         """
         submission = await self.prepare(request, step, choice)
-        clients = self._services.clients
+        clients, name = self._services.clients, submission.job_name
+        # What is made beside a job is removed with it; who comes late must not make it again.
+        has_company = bool(self._kind.cleanup(name))
+        if has_company and await self._job(name) is not None:
+            return Made(name, "")
         for source, target in submission.copies:
             await copy(clients, source, target)
         for target, content in submission.objects.items():
@@ -165,10 +183,23 @@ class Submitter:
             except ResourcesUnavailable:
                 raise
             except CdaoError:
-                await self.clean_up(submission.job_name)
+                await self.clean_up(name)
                 raise
             arn = str(answer.get(self._kind.api.arn_field, ""))
-        return Made(submission.job_name, arn)
+        if has_company and not arn:
+            job = await self._job(name)
+            if job is not None and self._kind.observe(job).phase.is_terminal:
+                await self.clean_up(name)  # the other one has done so before this one came
+        return Made(name, arn)
+
+    async def _job(self, name: str) -> dict[str, object] | None:
+        """SageMaker's description of a job; None: there is none."""
+        api = self._kind.api
+        parameters = {api.name_field: name}
+        try:
+            return await call(self._services.clients, "sagemaker", api.describe, parameters)
+        except NotFound:
+            return None
 
     async def prepare(
         self, request: TaskRequest, step: int = 0, choice: int | None = None

@@ -216,10 +216,64 @@ def test_attempt_stops_the_job_of_the_one_before(driven: Any, boto: Any) -> None
     lost = first.create(seconds=60.0)
     second = replace(first, attempt=1)
     meta = second.create(seconds=0.0)
-    assert meta.earlier_names == lost.job_names
     described = boto("sagemaker").describe_processing_job(ProcessingJobName=lost.job_name)
     assert described["ProcessingJobStatus"] in ("Stopping", "Stopped")
     assert second.finish(meta).phase == TaskExecution.SUCCEEDED
+
+
+def test_attempt_stops_the_jobs_of_all_before(driven: Any, boto: Any) -> None:
+    """The one in between was never made, so it could not do so."""
+    first = driven(odd_jobs.slow)
+    lost = first.create(seconds=60.0)
+    replace(first, attempt=1).store(seconds=60.0)
+    third = replace(first, attempt=2)
+    third.create(seconds=0.0)
+    described = boto("sagemaker").describe_processing_job(ProcessingJobName=lost.job_name)
+    assert described["ProcessingJobStatus"] in ("Stopping", "Stopped")
+
+
+def test_attempt_whose_successor_is_there_is_not_made_any_more(
+    driven: Any, boto: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replica that would send it by itself is told of nothing."""
+    monkeypatch.setattr("cdao_sdk.flyte.job_desk._KICK_SECONDS", 1.0)
+    first = driven(odd_jobs.slow)
+    first.store(seconds=60.0)
+    second = replace(first, attempt=1)
+    assert second.finish(second.create(seconds=0.0)).phase == TaskExecution.SUCCEEDED
+    time.sleep(1.5)
+    assert len(names(boto, first.execution)) == 1
+
+
+def test_stopped_request_that_waits_in_line_elsewhere_is_never_made(
+    driven: Any, proxied: Services, proxy: Any, boto: Any
+) -> None:
+    job = driven(odd_jobs.slow, services=proxied)
+    proxy.refusals["CreateProcessingJob"] = "ResourceLimitExceeded"
+    meta = job.store(seconds=60.0)
+    assert job.get(meta).phase == TaskExecution.WAITING_FOR_RESOURCES
+    replace(job).delete(meta)  # this replica is not told of it
+    proxy.refusals.clear()
+    finish_other = replace(job, node="n1")  # who asks after another job moves the line on
+    finish_other.finish(finish_other.store(seconds=0.0))
+    bridge.run(asyncio.sleep(1))
+    client = boto("sagemaker")
+    statuses = [
+        client.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"]
+        for name in names(boto, job.execution)
+        if name == meta.job_name
+    ]
+    assert statuses in ([], ["Stopping"], ["Stopped"])
+
+
+def test_job_that_another_replica_has_made_meanwhile_is_no_lost_one(driven: Any) -> None:
+    """Its log is there already when this replica, which has just not found the job, looks."""
+    job = driven(odd_jobs.quick)
+    meta = job.create(number=1)
+    job.finish(meta)
+    other = replace(job)
+    bridge.run(other.connector.submit(meta))
+    assert other.get(meta).phase == TaskExecution.SUCCEEDED
 
 
 def test_job_whose_record_was_deleted_is_not_made_again(

@@ -37,7 +37,6 @@ META = JobMeta(
     output_prefix="s3://flyte/metadata/propeller/p-d-f1/n0/data/1",
     has_deck=True,
     instance_types=("ml.m5.large", "ml.m5.xlarge"),
-    earlier_names=("f1-n0-abc-0",),
     refusal=Refusal("PlanError", "no such input"),
 )
 PAYLOAD = TaskPayload(
