@@ -75,9 +75,24 @@ class SageMakerConnector(AsyncConnectorBase):
         self._settings: Settings | None = None
 
     @property
+    def reaper(self) -> Reaper | None:
+        """Who stops the jobs that nobody waits for; connectors share it."""
+        return self._reaper
+
+    @property
     def desks(self) -> list[JobDesk]:
         """Those who have had something to do, one for each account."""
         return [desk for _, desk in self._desks.values()]
+
+    def begin(self) -> None:
+        """Look after what an earlier process has left, in all accounts, before anybody calls."""
+        from cdao_sdk.settings import holder
+
+        settings = self._settings = self._settings or holder.gather().settings
+        self.desk(settings.project, settings.domain)
+        for key in settings.accounts:  # '<project>/<domain>', '<project>' or '*/<domain>'
+            project, _, domain = key.partition("/")
+            self.desk("" if project == "*" else project, domain or settings.domain)
 
     def desk(self, project: str, domain: str) -> JobDesk:
         """Who makes and stops the jobs of a project."""

@@ -30,8 +30,6 @@ __all__ = ["Reaper"]
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9-]+-[a-z2-7]{8}(-\d+)?")  # as kinds.naming makes them
-_MARK_SECONDS = 600.0
-"""How long after a mark its job may still appear: far longer than any call is under way."""
 _MARK_DAYS = 1
 _CHECKS_AT_MOST = 50
 
@@ -46,16 +44,19 @@ class Reaper:
             it does not know it, or cannot say.
         pause_seconds: Time between two looks.
         unasked_seconds: A job is suspicious when Propeller has not asked after it for so long.
+        mark_seconds: How long after a mark its job may still appear: far longer than any call is
+            under way.
     """
 
     desks: Callable[[], Iterable[JobDesk]]
     is_over: Callable[[str, str, str], Awaitable[bool | None]] | None = None
     pause_seconds: float = 30.0
     unasked_seconds: float = 900.0
+    mark_seconds: float = 600.0
     _task: asyncio.Task[None] | None = None
+    _swept: dict[int, float] = field(default_factory=dict[int, float])
     _foreign: set[str] = field(default_factory=set[str])
     _settled: set[str] = field(default_factory=set[str])
-    _look_at_all: float = 0.0
 
     def wake(self) -> None:
         """Begin, in the loop that is running, unless it has begun there."""
@@ -109,9 +110,13 @@ class Reaper:
                 await call(desk.services.clients, "s3", "DeleteObject", place)
             wanted = [key for key in sorted(ages, key=ages.__getitem__) if key not in self._settled]
             for key in wanted[:_CHECKS_AT_MOST]:
-                stopped += await self._stop_marked(desk, key.removeprefix(prefix))
-                if ages[key].total_seconds() > _MARK_SECONDS:
-                    self._settled.add(key)  # no call that would make it is under way any more
+                name = key.removeprefix(prefix)
+                stopped += await self._stop_marked(desk, name)
+                if ages[key].total_seconds() > self.mark_seconds:
+                    # No call that would make it is under way any more, but one may have come
+                    # half of the way.
+                    await desk.submitter.clean_up(name)
+                    self._settled.add(key)
             self._settled &= ages.keys() | {k for k in self._settled if not k.startswith(prefix)}
         return stopped
 
@@ -131,9 +136,7 @@ class Reaper:
     async def _unasked(self, desk: JobDesk) -> list[str]:
         if self.is_over is None:
             return []
-        if time.monotonic() >= self._look_at_all:
-            self._look_at_all = time.monotonic() + self.unasked_seconds / 3
-            await desk.services.watcher.sweep(desk.kind.name)
+        await self._look_at_all(desk)
         stopped: list[str] = []
         since = time.monotonic() - self.unasked_seconds
         names = [name for name in desk.in_progress() if _NAME.fullmatch(name)]
@@ -151,6 +154,13 @@ class Reaper:
                 desk.asked[name] = time.monotonic()  # look again later
         self._foreign &= set(names)
         return stopped
+
+    async def _look_at_all(self, desk: JobDesk) -> None:
+        """Have the watcher list all jobs: what nobody asks after it does not see by itself."""
+        now = time.monotonic()
+        if now - self._swept.get(id(desk), float("-inf")) > self.unasked_seconds / 3:
+            self._swept[id(desk)] = now
+            await desk.services.watcher.sweep(desk.kind.name)
 
     async def _is_over(self, desk: JobDesk, name: str) -> bool:
         try:

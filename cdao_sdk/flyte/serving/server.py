@@ -253,8 +253,13 @@ def _add_services(
 
 
 async def _prepare() -> None:
-    """Do what the first calls would wait for: check the settings, open AWS clients."""
+    """Do what the first calls would wait for: check the settings, open AWS clients.
+
+    What an earlier process has left waits for no call either: there may never be one.
+    """
     from botocore.exceptions import BotoCoreError
+
+    from cdao_sdk.flyte.serving.service import served_connectors
 
     clients = services_from_settings().clients
     try:
@@ -263,6 +268,8 @@ async def _prepare() -> None:
     except BotoCoreError as error:
         msg = f"No AWS client can be made: {error}"
         raise ConfigurationError(msg) from error
+    for served in served_connectors().values():
+        served.connector.begin()
     # All that is loaded now stays; the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
