@@ -14,6 +14,7 @@ it an answer that came too late, for the attempt's failure, and does not come ba
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,10 @@ _ANSWER_SECONDS = 8.0
 """How long a look may take where no deadline is known: Flyte gives a call 10 s."""
 _MARGIN_SECONDS = 0.5
 _PROJECTS_AT_MOST = 10_000
+
+
+_KEPT_SECONDS = 60.0
+"""How long an answer that came too late is kept for the next call."""
 
 
 class SageMakerConnector(AsyncConnectorBase):
@@ -174,6 +179,7 @@ class SageMakerConnector(AsyncConnectorBase):
         if look is None:
             look = asyncio.ensure_future(self._look(desk, outcomes, resource_meta))
             self._looks[key] = look
+            look.add_done_callback(functools.partial(self._looked, key))
         # A large result may take longer than the call: the next one gets what this has begun.
         await asyncio.wait({look}, timeout=_time_to_answer())
         if not look.done():
@@ -186,6 +192,17 @@ class SageMakerConnector(AsyncConnectorBase):
             return outcomes.unanswered(error)
         except CdaoError as error:
             return outcomes.refused(error)
+
+    def _looked(self, key: str, look: asyncio.Task[Resource]) -> None:
+        """Nobody may come for the answer: Flyte asks another replica, or no more."""
+        if not look.cancelled():
+            look.exception()
+
+        def forget() -> None:
+            if self._looks.get(key) is look:
+                del self._looks[key]
+
+        look.get_loop().call_later(_KEPT_SECONDS, forget)
 
     async def _look(self, desk: JobDesk, outcomes: Outcomes, meta: JobMeta) -> Resource:
         if meta.refusal is not None:

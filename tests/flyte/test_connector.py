@@ -23,6 +23,7 @@ from cdao_sdk.errors import (
     SubmissionError,
 )
 from cdao_sdk.flyte.connector import SageMakerConnector
+from cdao_sdk.flyte.deadline import deadline_in
 from cdao_sdk.flyte.job_meta import JobMeta
 from cdao_sdk.flyte.reaper import Reaper
 from cdao_sdk.kinds.registry import KINDS
@@ -409,6 +410,25 @@ def test_delete_of_a_waiting_request_leaves_nothing(
     assert len(models(boto, job.execution)) == 1
     job.delete(meta)
     assert models(boto, job.execution) == []
+
+
+def test_answer_that_nobody_comes_for_is_forgotten(
+    driven: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdao_sdk.flyte.connector._KEPT_SECONDS", 0.1)
+    job = driven(odd_jobs.quick)
+    meta = job.create(number=1)
+
+    async def hurried() -> None:
+        with deadline_in(0.0):
+            await job.connector.get(meta)
+
+    bridge.run(hurried())
+    assert job.connector._looks
+    deadline = time.monotonic() + 20
+    while job.connector._looks:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_throttled_look_is_no_failure(driven: Any, proxied: Services, proxy: Any) -> None:
