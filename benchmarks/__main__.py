@@ -24,6 +24,7 @@ NAMES = (
     "cluster_run",
     "connector",
     "open_jobs",
+    "lives",
 )
 
 

@@ -55,7 +55,7 @@ class Reaper:
     mark_seconds: float = 600.0
     _task: asyncio.Task[None] | None = None
     _swept: dict[int, float] = field(default_factory=dict[int, float])
-    _foreign: set[str] = field(default_factory=set[str])
+    _foreign: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     _settled: set[str] = field(default_factory=set[str])
 
     def wake(self) -> None:
@@ -143,7 +143,8 @@ class Reaper:
         suspects = [
             name
             for name in names
-            if name not in self._foreign and desk.asked.get(name, desk.began) < since
+            if (desk.kind.name, name) not in self._foreign
+            and desk.asked.get(name, desk.began) < since
         ]
         for name in suspects[:_CHECKS_AT_MOST]:
             if await self._is_over(desk, name):
@@ -152,7 +153,8 @@ class Reaper:
                 stopped.append(name)
             else:
                 desk.asked[name] = time.monotonic()  # look again later
-        self._foreign &= set(names)
+        gone = {key for key in self._foreign if key[0] == desk.kind.name and key[1] not in names}
+        self._foreign -= gone
         return stopped
 
     async def _look_at_all(self, desk: JobDesk) -> None:
@@ -175,6 +177,6 @@ class Reaper:
         }
         identity = [tags.get(f"cdao:{part}", "") for part in ("project", "domain", "execution")]
         if not all(identity) or self.is_over is None:
-            self._foreign.add(name)
+            self._foreign.add((desk.kind.name, name))
             return False
         return bool(await self.is_over(*identity))
