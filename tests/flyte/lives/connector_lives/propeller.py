@@ -36,7 +36,7 @@ __all__ = ["Calls", "Course", "Player"]
 End = Literal["succeeded", "failed", "exhausted", "aborted", "given up", "hanging"]
 
 CALL_SECONDS = 10.0
-LIFE_SECONDS = 75.0
+LIFE_SECONDS = 240.0
 _POLL_SECONDS = 0.3
 _TRIES = 5
 _TRY_PAUSE_SECONDS = 0.4
@@ -310,9 +310,12 @@ class _Stage:
 
     async def _lose(self, method: str, request: object) -> None:
         """Ask, and be gone before, while or after the call takes effect."""
+        calls, replica = self.player.calls, self.rng.choice(self.player.calls.replicas)
         moment = self.rng.choice((0.0, self.rng.uniform(0, 0.02), self.rng.uniform(0, 0.2)))
-        replica = self.rng.choice(self.player.calls.replicas)
-        await self.player.calls.send_to(replica, method, request, lose_after=moment)
+        if self.rng.random() < 0.5:
+            await calls.send_to(replica, method, request, lose_after=moment)
+        elif await calls.send_to(replica, method, request) is not None:
+            calls.counts[f"{method} answer lost"] += 1
 
     def _about(self, kind: Any, meta: bytes) -> Any:
         task_type = self.player.task_types[self.course.life.task]

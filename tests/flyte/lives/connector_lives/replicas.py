@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Replicas", "running_replicas"]
 
-REAPER_PAUSE_SECONDS = 0.5
+REAPER_PAUSE_SECONDS = 6.0
+"""Longer than two jobs of a node may overlap: what only the reaper stops is told."""
 UNASKED_SECONDS = 2.0
 MARK_SECONDS = 3.0
 _PATIENCE_SECONDS = 30.0

@@ -12,7 +12,7 @@ Task = Literal["work", "walk", "predict"]
 Create = Literal["once", "twice", "at once", "repeated", "lost"]
 Story = Literal["plain", "failing", "recovering", "aborted", "timed out", "lost", "given up"]
 
-LONG = 60.0
+LONG = 300.0
 """Seconds that a job sleeps which has to be stopped: whoever forgets it is found out."""
 _SPARE_ATTEMPTS = 3
 
