@@ -145,9 +145,10 @@ def test_look_whose_connection_drops_is_taken_again(driven: Any, faults: Any) ->
     while struck() != [1]:  # what was made just now is not looked at for a moment
         assert job.get(meta).phase in GOING_ON
     faults(rule)
-    time.sleep(0.3)
-    resource = job.get(meta)  # never an error: Propeller counts them, and gives up
-    assert resource.phase in GOING_ON
+    deadline = time.monotonic() + 60
+    while "unanswered" not in (resource := job.get(meta)).custom_info:
+        assert resource.phase in GOING_ON  # never an error: Propeller counts them, and gives up
+        assert time.monotonic() < deadline
     assert resource.custom_info["unanswered"] == "ConnectionError"
     faults()
     job.delete(meta)

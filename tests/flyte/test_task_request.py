@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import odd_jobs
@@ -64,8 +63,3 @@ def test_same_node_of_two_subworkflows_is_two_nodes(
     request_of: Any, prefix: str, node: str
 ) -> None:
     assert request_of(prefix).attempt.node == node
-
-
-def test_attempt_knows_the_one_before(request_of: Any) -> None:
-    attempt = request_of(f"{PROPELLER}/n0/data/2", attempt=2).attempt
-    assert attempt.before == replace(attempt, attempt=1)

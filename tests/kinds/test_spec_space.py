@@ -47,6 +47,7 @@ rules = st.lists(
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "instance_type": TYPES,
+    "fallback_instance_types": st.lists(TYPES, max_size=3),
     "instance_count": positive,
     "volume_size_gb": positive,
     "max_runtime_seconds": positive,

@@ -56,12 +56,15 @@ class RecordingClients(AwsClients):
         """What a service would say of a call.
 
         Raises:
-            ClientError: There is no such object: nothing has been uploaded.
+            ClientError: There is no such object or job: nothing has been made.
             OpenQuestion: That is known to AWS alone.
         """
         from botocore.exceptions import ClientError
 
-        if call.operation.startswith("Head"):
+        absent = call.operation.startswith("Head") or (
+            call.operation.startswith("Describe") and call.operation != "DescribeTrainingJob"
+        )
+        if absent:
             raise ClientError({"Error": {"Code": "404", "Message": ""}}, call.operation)
         if call.operation == "DescribeTrainingJob":
             return {**_ANSWERED, **self._described(str(call.parameters["TrainingJobName"]))}
