@@ -172,12 +172,13 @@ class StatusOptions:
     ) -> StatusOptions:
         """What is asked for, and what suits the target where nothing is."""
         shortest = interval_seconds or (0.25 if target.is_embedded else 5.0)
-        # Looking at the embedded one costs nothing.
+        # A look at the embedded one costs next to nothing.
         usual = shortest if target.is_embedded else 4 * shortest
         return cls(
             interval_seconds=shortest,
             longest_interval_seconds=max(shortest, longest_interval_seconds or usual),
             sweep_seconds=sweep_seconds,
-            seconds_a_page=0.0 if target.is_embedded else 1.0,
+            # With thousands of jobs a look has dozens of pages, and they cost this machine's CPU.
+            seconds_a_page=0.25 if target.is_embedded else 1.0,
             events_queue_url=events_queue_url,
         )
