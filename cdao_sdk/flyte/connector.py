@@ -27,6 +27,7 @@ from cdao_sdk.flyte.task_request import TaskRequest
 from cdao_sdk.kinds.registry import kind as find_kind
 
 if TYPE_CHECKING:
+    from flyteidl.admin.agent_pb2 import CreateTaskRequest
     from flytekit.extend.backend.base_connector import Resource
     from flytekit.models.literals import LiteralMap
     from flytekit.models.task import TaskExecutionMetadata, TaskTemplate
@@ -142,6 +143,7 @@ class SageMakerConnector(AsyncConnectorBase):
         output_prefix: str,
         inputs: LiteralMap | None = None,
         task_execution_metadata: TaskExecutionMetadata | None = None,
+        message: CreateTaskRequest | None = None,
         **_: object,
     ) -> JobMeta:
         """Keep the request of a job; the first ``get`` sends it.
@@ -154,7 +156,9 @@ class SageMakerConnector(AsyncConnectorBase):
             ResourcesUnavailable: S3 does not answer in time.
             SubmissionError: S3 refuses.
         """
-        request = TaskRequest(task_template, output_prefix, inputs, task_execution_metadata)
+        request = TaskRequest(
+            task_template, output_prefix, inputs, task_execution_metadata, message
+        )
         attempt = request.attempt
         return await self.desk(attempt.project, attempt.domain).store(request)
 

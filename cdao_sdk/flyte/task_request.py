@@ -11,7 +11,7 @@ often as it takes, and Propeller need not remember more than where it is.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from flyteidl.admin.agent_pb2 import CreateTaskRequest
@@ -45,6 +45,16 @@ def _node_path(output_prefix: str, execution: WorkflowExecutionIdentifier) -> st
     return "-".join(part for part in parts[:-1] if part != "data")
 
 
+def _kept(message: CreateTaskRequest) -> CreateTaskRequest:
+    """What is kept of a message, and no more: a newer Flyte may send secrets beside it."""
+    kept = CreateTaskRequest(template=message.template, output_prefix=message.output_prefix)
+    if message.HasField("inputs"):
+        kept.inputs.CopyFrom(message.inputs)
+    if message.HasField("task_execution_metadata"):
+        kept.task_execution_metadata.CopyFrom(message.task_execution_metadata)
+    return kept
+
+
 @dataclass(frozen=True)
 class TaskRequest:
     """A request for one job, as Propeller makes it.
@@ -54,12 +64,14 @@ class TaskRequest:
         output_prefix: Where Flyte expects outputs and deck; empty in a run in this process.
         inputs: The task's inputs.
         metadata: Which attempt of which node of which execution it is for.
+        message: The message that all this was read from, if there was one.
     """
 
     template: TaskTemplate
     output_prefix: str
     inputs: LiteralMap | None = None
     metadata: TaskExecutionMetadata | None = None
+    message: CreateTaskRequest | None = field(default=None, repr=False, compare=False)
 
     @property
     def literals(self) -> Mapping[str, Literal]:
@@ -98,6 +110,8 @@ class TaskRequest:
 
     def to_bytes(self) -> bytes:
         """The request as Flyte's own message; the same bytes for the same request."""
+        if self.message is not None:
+            return _kept(self.message).SerializeToString(deterministic=True)
         message = CreateTaskRequest(
             template=self.template.to_flyte_idl(), output_prefix=self.output_prefix
         )

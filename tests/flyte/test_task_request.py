@@ -6,6 +6,7 @@ from typing import Any
 
 import odd_jobs
 import pytest
+from flyteidl.admin.agent_pb2 import CreateTaskRequest
 
 from cdao_sdk.errors import PlanError
 from cdao_sdk.flyte.task_request import TaskRequest
@@ -33,6 +34,14 @@ def test_request_survives_its_own_encoding(request_of: Any) -> None:
     assert again.literals["number"].scalar.primitive.integer == 3
     with pytest.raises(PlanError, match="cannot be read"):
         TaskRequest.from_bytes(b"\xff\xff")
+
+
+def test_message_is_kept_as_it_came_without_what_is_not_known(request_of: Any) -> None:
+    request = request_of(f"{PROPELLER}/n0/data/0")
+    secret = b"\x32\x06secret"  # field 6, which is a connection in later releases of Flyte
+    message = CreateTaskRequest.FromString(request.to_bytes() + secret)
+    assert b"secret" in message.SerializeToString()
+    assert replace(request, message=message).to_bytes() == request.to_bytes()
 
 
 @pytest.mark.parametrize("said", [True, False])

@@ -100,6 +100,7 @@ class ConnectorService:
             output_prefix=call.output_prefix,
             inputs=call.inputs,
             task_execution_metadata=call.metadata,
+            message=request,
         )
         add_facts(job_name=meta.job_name, news=True)
         return agent_pb2.CreateTaskResponse(resource_meta=meta.encode())
