@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, cast
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, cast
 
 from cdao_sdk.aws.metrics import aws_metrics
 from cdao_sdk.errors import CdaoError, NotFound, ResourcesUnavailable, SubmissionError
@@ -18,7 +20,14 @@ if TYPE_CHECKING:
 
     from cdao_sdk.aws.session import AwsClients
 
-__all__ = ["UNREACHABLE", "AlreadyExists", "call", "submission_error", "unreachable"]
+__all__ = [
+    "UNREACHABLE",
+    "AlreadyExists",
+    "answered_at",
+    "call",
+    "submission_error",
+    "unreachable",
+]
 
 # Error codes as SageMaker, S3, STS and Logs send them; read in botocore's models, in what botocore
 # itself takes for throttling or transient, and in issue threads of SageMaker's users, 2026-11.
@@ -174,6 +183,16 @@ async def call(
     if not cast("Mapping[str, object]", answer["ResponseMetadata"]).get("RetryAttempts"):
         clients.rates.passed(operation)
     return answer
+
+
+def answered_at(answer: Mapping[str, object]) -> datetime | None:
+    """When a call was answered, by AWS's clock; None where the answer does not say it."""
+    metadata = cast("Mapping[str, Any]", answer["ResponseMetadata"])
+    try:
+        date = parsedate_to_datetime(metadata["HTTPHeaders"]["date"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
 
 
 async def _send(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from cdao_sdk.aws.session import AwsClients
 
+_MOST_LINES = 10_000  # of a page, by CloudWatch
+
 
 @dataclass(frozen=True)
 class LogLine:
@@ -23,19 +25,23 @@ class LogLine:
         time: When, in UTC.
         host: The host that printed it, such as ``"algo-1"``.
         text: The line, without its end.
+        stream: The log stream that it is from.
     """
 
     time: datetime
     host: str
     text: str
+    stream: str = ""
 
 
 async def streams(clients: AwsClients, log_group: str, job_name: str) -> list[str]:
     """Names of a job's log streams, sorted; empty while it has not printed yet."""
-    parameters: dict[str, object] = {
-        "logGroupName": log_group,
-        "logStreamNamePrefix": f"{job_name}/",
-    }
+    return await streams_named(clients, log_group, f"{job_name}/")
+
+
+async def streams_named(clients: AwsClients, log_group: str, prefix: str) -> list[str]:
+    """Names of the log streams that begin so, sorted; fifty a call."""
+    parameters: dict[str, object] = {"logGroupName": log_group, "logStreamNamePrefix": prefix}
     found: list[str] = []
     while True:
         try:
@@ -62,55 +68,53 @@ async def tail(
     """
     found: list[LogLine] = []
     for stream in await streams(clients, log_group, job_name):
-        page, _ = await _page(clients, log_group, stream, None, lines, from_head=False)
+        page, _ = await read_page(clients, log_group, stream, last=lines)
         found += page
     found.sort(key=lambda line: line.time)
     return found[-lines:]
 
 
-async def read_on(
-    clients: AwsClients, log_group: str, job_name: str, tokens: Mapping[str, str]
-) -> tuple[list[LogLine], dict[str, str]]:
-    """What has come since the last call.
+async def read_page(
+    clients: AwsClients,
+    log_group: str,
+    stream: str,
+    token: str | None = None,
+    *,
+    last: int | None = None,
+    since: datetime | None = None,
+    patience_seconds: float = 60.0,
+) -> tuple[list[LogLine], str | None]:
+    """One page of a stream: what follows a token, else its beginning or its end.
 
     Args:
         clients: Where to read.
         log_group: The kind's group.
-        job_name: The job.
-        tokens: What the last call returned; empty at the first.
+        stream: The stream.
+        token: What the page before returned.
+        last: Without a token: so many of the last lines; None: the first page.
+        since: Only lines from this time on.
+        patience_seconds: How long the call may wait for its turn.
 
     Returns:
-        The new lines by time, and the tokens to go on with.
+        The lines, at most 10,000 or 1 MB, and the token of what follows: the same one at the end of
+        what there is. A stream that is gone is empty, and its token None.
     """
-    found: list[LogLine] = []
-    new_tokens = dict(tokens)
-    for stream in await streams(clients, log_group, job_name):
-        token = new_tokens.get(stream)
-        while True:
-            page, following = await _page(clients, log_group, stream, token, 10_000, from_head=True)
-            found += page
-            if not following or following == token:
-                break
-            token = following
-        if token:
-            new_tokens[stream] = token
-    found.sort(key=lambda line: line.time)
-    return found, new_tokens
-
-
-async def _page(
-    clients: AwsClients, group: str, stream: str, token: str | None, limit: int, *, from_head: bool
-) -> tuple[list[LogLine], str | None]:
     parameters: dict[str, object] = {
-        "logGroupName": group,
+        "logGroupName": log_group,
         "logStreamName": stream,
-        "startFromHead": from_head,
-        "limit": min(limit, 10_000),
+        # With a token CloudWatch wants True.
+        "startFromHead": bool(token) or last is None,
     }
+    if last is not None and not token:
+        parameters["limit"] = min(last, _MOST_LINES)
     if token:
         parameters["nextToken"] = token
+    if since is not None:
+        parameters["startTime"] = int(since.timestamp() * 1000)
     try:
-        answer = await call(clients, "logs", "GetLogEvents", parameters)
+        answer = await call(
+            clients, "logs", "GetLogEvents", parameters, at_most_seconds=patience_seconds
+        )
     except NotFound:
         return [], None
     # <job>/<host>-<epoch>; Batch Transform has <job>/<host>-<epoch>/data-log besides.
@@ -121,6 +125,7 @@ async def _page(
             datetime.fromtimestamp(float(cast("int", event["timestamp"])) / 1000, timezone.utc),
             host,
             str(event["message"]),
+            stream,
         )
         for event in events
     ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cdao_sdk.aws.session import AwsTarget
 
-__all__ = ["CLIENT_RATE_LIMIT", "Rates", "shared_rates"]
+__all__ = ["CLIENT_RATE_LIMIT", "Rates", "came_too_late", "shared_rates"]
 
 CLIENT_RATE_LIMIT = "ClientRateLimit"
 """Our own code for a call that was not sent, for its turn would have come too late."""
@@ -30,6 +30,11 @@ _LEAST_SHARE = 1 / 16  # of the configured rate: what throttling leaves
 _RISE = 0.02  # of the configured rate, for each call that passed
 _A_MOMENT = 1e-6  # seconds that are rounding, and no wait
 _HOLD_SECONDS = 1.0  # calls that were under way together are throttled together, once
+
+
+def came_too_late(error: BaseException) -> bool:
+    """Whether a call was not sent, for its turn had not come: it may be sent later."""
+    return isinstance(error, ResourcesUnavailable) and error.code == CLIENT_RATE_LIMIT
 
 
 class _Bucket:

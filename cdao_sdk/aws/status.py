@@ -12,10 +12,9 @@ import logging
 import time
 from collections import deque
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from cdao_sdk.aws.calls import call
+from cdao_sdk.aws.calls import answered_at, call
 from cdao_sdk.aws.flights import Flights
 from cdao_sdk.aws.job_events import JobEvents
 from cdao_sdk.aws.job_status import JobStatus, StatusOptions
@@ -255,12 +254,7 @@ class StatusWatcher:
             request["NextToken"] = answer["NextToken"]
 
     def _date(self, answer: Mapping[str, object]) -> datetime:
-        metadata = cast("Mapping[str, Any]", answer["ResponseMetadata"])
-        try:
-            date = parsedate_to_datetime(metadata["HTTPHeaders"]["date"])
-        except (KeyError, TypeError, ValueError):
-            date = datetime.fromtimestamp(self._clock(), timezone.utc)
-        return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+        return answered_at(answer) or datetime.fromtimestamp(self._clock(), timezone.utc)
 
     def _failed(self, board: Board, error: CdaoError, how: str) -> None:
         kind, now = board.kind.name, self._clock()

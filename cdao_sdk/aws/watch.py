@@ -1,26 +1,31 @@
 """The jobs of an execution as they stand, from a few list calls.
 
-A refresh costs one list call a kind; a job is described when it is first seen and when it has
-changed since, so the calls follow the changes and not the number of jobs.
+Lists tell what is there and what has changed; a job is described when it is first seen and when it
+has changed since, so the calls follow the changes and not the number of jobs. With a budget a
+refresh costs no more calls than that, and what is left comes with the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import time
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
 from cdao_sdk.aws import logs
+from cdao_sdk.aws.call_budget import CallBudget
 from cdao_sdk.aws.calls import call
+from cdao_sdk.aws.job_list import JobList
+from cdao_sdk.aws.rates import came_too_late
 from cdao_sdk.errors import NotFound, SubmissionError
 from cdao_sdk.kinds.job import Phase
-from cdao_sdk.kinds.observation import moment, spot_savings_percent
+from cdao_sdk.kinds.observation import moment, spot_savings_percent, text
 from cdao_sdk.kinds.registry import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.kinds.job import JobKind, Observation
@@ -29,9 +34,7 @@ __all__ = ["Job", "JobWatch", "find_job"]
 
 _JOB_NAME = re.compile(r"(?=.{1,63}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # botocore's model, 2026-11
 _DESCRIBES_AT_ONCE = 10  # a first look at thousands of jobs must not run into the request rate
-_CLOCKS_DIFFER = timedelta(minutes=5)  # AWS refuses a request whose clock is off by more
-_A_SECOND = timedelta(seconds=1)  # times travel in whole ones
-_PAGE = 100  # the most that SageMaker gives; its own default of 10 costs ten times the calls
+_REST_SECONDS = 5.0  # between two descriptions of a job of which lists tell nothing new
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +48,9 @@ class Job:
         created: When it was created, in UTC.
         artifact: URI of what the service made; empty before the end.
         hyperparameters: As SageMaker has them; training only.
-        description: SageMaker's whole description.
+        description: SageMaker's whole description, or its entry in a list.
+        is_described: Whether all of it is from a description: an entry in a list has no instances,
+            seconds, metrics or hyperparameters, and of a failed training job no reason.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Job:
     artifact: str = ""
     hyperparameters: Mapping[str, str] = field(default_factory=dict[str, str])
     description: Mapping[str, object] = field(default_factory=dict[str, object])
+    is_described: bool = True
 
     def __repr__(self) -> str:
         return f"<Job {self.name}: {self.kind}, {self.status}>"
@@ -68,6 +74,11 @@ class Job:
     def is_over(self) -> bool:
         """Whether nothing will change any more."""
         return self.seen.phase.is_terminal
+
+    @property
+    def arn(self) -> str:
+        """Its ARN."""
+        return text(self.description, KINDS[self.kind].api.arn_field)
 
     @property
     def elapsed_seconds(self) -> float:
@@ -90,86 +101,200 @@ class JobWatch:
         clients: Where to look.
         name_contains: Part of the names: an execution's slug, or a whole name; empty for all jobs.
         most: How many jobs of a kind at the most, the newest first.
+        since: When the first of them can have been created; None: look at the whole history.
     """
 
-    def __init__(self, clients: AwsClients, name_contains: str = "", *, most: int = 10_000) -> None:
+    def __init__(
+        self,
+        clients: AwsClients,
+        name_contains: str = "",
+        *,
+        most: int = 10_000,
+        since: datetime | None = None,
+    ) -> None:
         self._clients = clients
-        self._name_contains = name_contains
-        self._most = most
-        self._known: dict[tuple[str, str], tuple[object, Job]] = {}
-        self._since: dict[str, datetime] = {}
+        self._lists = {
+            kind.name: JobList(clients, kind, name_contains, since=since, most=most)
+            for kind in KINDS.values()
+        }
+        self._known: dict[tuple[str, str], _Known] = {}
+        self._sorted: list[Job] | None = None
 
-    async def refresh(self) -> list[Job]:
+    @property
+    def jobs(self) -> list[Job]:
+        """The jobs as the last refresh saw them, in the order of their creation."""
+        if self._sorted is None:
+            found = (known.job for known in self._known.values())
+            self._sorted = sorted(found, key=lambda job: (job.created, job.name))
+        return list(self._sorted)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether all lists were read to their end."""
+        return all(each.is_complete for each in self._lists.values())
+
+    @property
+    def listed_back_to(self) -> datetime | None:
+        """How far the lists that are not at their end have come; None if nothing tells."""
+        reached = [each.reached for each in self._lists.values() if not each.is_complete]
+        return max((time for time in reached if time is not None), default=None)
+
+    @property
+    def undescribed(self) -> int:
+        """How many jobs have changed since they were last described."""
+        return sum(known.is_stale for known in self._known.values())
+
+    async def refresh(
+        self,
+        budget: CallBudget | None = None,
+        *,
+        order: Callable[[Job], tuple[Any, ...]] | None = None,
+        patience_seconds: float = 60.0,
+    ) -> list[Job]:
         """All jobs now, in the order of their creation.
 
-        Raises:
-            SubmissionError: AWS refused a call.
-        """
-        found = await asyncio.gather(*(self._of_kind(kind) for kind in KINDS.values()))
-        jobs = [job for of_kind in found for job in of_kind]
-        return sorted(jobs, key=lambda job: (job.created, job.name))
+        Args:
+            budget: How many calls it may cost; what they do not reach comes with later refreshes.
+                None: all are listed, and all that have changed are described.
+            order: Which jobs are described first, as a sort key; None: the oldest.
+            patience_seconds: How long a call may wait for its turn.
 
-    async def _of_kind(self, kind: JobKind[Any]) -> list[Job]:
-        summaries = await self._list(kind)
+        Raises:
+            SubmissionError: AWS refused a call; ``jobs`` has what the others told.
+        """
+        budget = budget or CallBudget()
+        keep = min(self.undescribed, budget.left // 2)
+        looks = (
+            each.look(budget, keep=keep, patience_seconds=patience_seconds)
+            for each in self._lists.values()
+        )
+        errors = [e for e in await asyncio.gather(*looks, return_exceptions=True) if e]
+        self._read_lists()
+        errors += await self._describe_some(budget, order, patience_seconds)
+        for error in errors:
+            raise error
+        return self.jobs
+
+    def _read_lists(self) -> None:
+        for kind in KINDS.values():
+            for name, summary in self._lists[kind.name].summaries.items():
+                known = self._known.get((kind.name, name))
+                if known is None:
+                    self._known[kind.name, name] = _Known(_job(kind, summary), summary)
+                elif known.summary is not summary:
+                    known.summary = summary
+                    if not known.is_newer:
+                        known.job = _job(kind, {**known.job.description, **summary}, known.job)
+                else:
+                    continue
+                self._sorted = None
+
+    async def _describe_some(
+        self,
+        budget: CallBudget,
+        order: Callable[[Job], tuple[Any, ...]] | None,
+        patience_seconds: float,
+    ) -> list[BaseException]:
+        """Describe what has changed, as far as the budget goes; the errors that were met."""
+        now = time.monotonic()
+        wanted = [known for known in self._known.values() if self._is_wanted(known, now)]
+        # What has changed comes before what may have begun since.
+        wanted.sort(
+            key=lambda known: (
+                not known.is_stale,
+                *(order(known.job) if order else ()),
+                known.job.created,
+            )
+        )
+        chosen = [known for known in wanted if budget.take()]
         places = asyncio.Semaphore(_DESCRIBES_AT_ONCE)
 
-        async def job(summary: Mapping[str, object]) -> Job:
+        async def describe(known: _Known) -> None:
             async with places:
-                return await self._job(kind, summary)
+                kind = KINDS[known.job.kind]
+                summary = known.summary
+                known.job = await _describe(
+                    self._clients, kind, known.job.name, patience_seconds=patience_seconds
+                )
+                known.described, known.described_at = summary, time.monotonic()
+                self._sorted = None
 
-        return list(await asyncio.gather(*map(job, summaries)))
+        errors = await asyncio.gather(*map(describe, chosen), return_exceptions=True)
+        return [error for error in errors if error and not came_too_late(error)]
 
-    async def _list(self, kind: JobKind[Any]) -> list[Mapping[str, object]]:
-        found: list[Mapping[str, object]] = []
-        parameters: dict[str, object] = {
-            "MaxResults": min(_PAGE, self._most),
-            "SortBy": "CreationTime",
-            "SortOrder": "Descending",
-        }
-        if self._name_contains:
-            parameters["NameContains"] = self._name_contains[:63]
-        began = datetime.now(timezone.utc)
-        if kind.name in self._since:
-            # SageMaker looks for the name in each page of all jobs: only this shortens the list.
-            parameters["CreationTimeAfter"] = self._since[kind.name]
-        while len(found) < self._most:
-            answer = await call(self._clients, "sagemaker", kind.api.list, parameters)
-            found += cast("Sequence[Mapping[str, object]]", answer[kind.api.summaries_field])
-            if not answer.get("NextToken"):
-                break
-            parameters["NextToken"] = answer["NextToken"]
-        found = found[: self._most]
-        # Jobs that are older would have been found by the first list.
-        times = [time for each in found if (time := moment(each, "CreationTime")) is not None]
-        self._since.setdefault(kind.name, min([began - _CLOCKS_DIFFER, *times]) - _A_SECOND)
-        return found
-
-    async def _job(self, kind: JobKind[Any], summary: Mapping[str, object]) -> Job:
-        name = str(summary[kind.api.name_field])
-        mark = (summary.get("LastModifiedTime"), summary.get(kind.api.status_field))
-        known = self._known.get((kind.name, name))
-        if known is not None and (known[1].is_over or known[0] == mark):
-            return known[1]
-        job = await _describe(self._clients, kind, name)
-        self._known[kind.name, name] = (mark, job)
-        return job
+    def _is_wanted(self, known: _Known, now: float) -> bool:
+        if known.is_stale:
+            return True
+        job = known.job
+        if job.is_over or now - known.described_at < _REST_SECONDS:
+            return False
+        # Lists tell neither when the instances of these begin, nor of what is older than they go.
+        is_starting = job.seen.started is None and not job.seen.secondary_status
+        return is_starting or self._lists[job.kind].is_unlisted(job.created)
 
 
-async def _describe(clients: AwsClients, kind: JobKind[Any], name: str) -> Job:
-    description = await call(clients, "sagemaker", kind.api.describe, {kind.api.name_field: name})
-    seen = kind.observe(description)
-    created = seen.created or datetime.now(timezone.utc)
-    job = Job(
-        name=name,
+@dataclass
+class _Known:
+    """One job, and what it was read from."""
+
+    job: Job
+    summary: Mapping[str, object]
+    described: Mapping[str, object] | None = None
+    described_at: float = float("-inf")
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was never described, or has changed since."""
+        if self.described is None:
+            return True
+        return self.described is not self.summary and not self.is_newer
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether the job is known from later than the list's entry: lists lag behind."""
+        if self.job.is_over and self.job.is_described:
+            return True
+        known, listed = (
+            (moment(told, "LastModifiedTime"), text(told, KINDS[self.job.kind].api.status_field))
+            for told in (self.job.description, self.summary)
+        )
+        if known[0] is None or listed[0] is None:
+            return False
+        return known[0] > listed[0] or (known == listed and self.job.is_described)
+
+
+async def _describe(
+    clients: AwsClients, kind: JobKind[Any], name: str, *, patience_seconds: float = 60.0
+) -> Job:
+    parameters = {kind.api.name_field: name}
+    description = await call(
+        clients, "sagemaker", kind.api.describe, parameters, at_most_seconds=patience_seconds
+    )
+    return replace(_job(kind, description), is_described=True)
+
+
+def _job(kind: JobKind[Any], told: Mapping[str, object], before: Job | None = None) -> Job:
+    """A job from its description, or from the entry of a list (over an older description)."""
+    # botocore gives each time a time zone object of its own, which makes sums of them slow.
+    told = {key: _in_utc(value) for key, value in told.items()}
+    seen = kind.observe(told)
+    if before is None and seen.phase is Phase.INITIALIZING and not seen.secondary_status:
+        # The entry of a list does not tell when the instances began.
+        seen = replace(seen, phase=Phase.RUNNING, message="in progress")
+    return Job(
+        name=text(told, kind.api.name_field),
         kind=kind.name,
         seen=seen,
-        created=created,
-        hyperparameters=cast("Mapping[str, str]", description.get("HyperParameters", {})),
-        description=description,
+        created=seen.created or datetime.now(timezone.utc),
+        artifact=kind.artifact(told) if seen.phase is Phase.SUCCEEDED else "",
+        hyperparameters=cast("Mapping[str, str]", told.get("HyperParameters", {})),
+        description=told,
+        is_described=False,
     )
-    if seen.phase is Phase.SUCCEEDED:
-        job = replace(job, artifact=kind.artifact(description))
-    return job
+
+
+def _in_utc(value: object) -> object:
+    return value.astimezone(timezone.utc) if isinstance(value, datetime) else value
 
 
 async def find_job(clients: AwsClients, name: str) -> Job:
@@ -179,13 +304,22 @@ async def find_job(clients: AwsClients, name: str) -> Job:
         NotFound: There is none.
     """
     # SageMaker would refuse a malformed name instead of saying that there is no such job.
-    for kind in KINDS.values() if _JOB_NAME.fullmatch(name) else ():
-        try:
-            return await _describe(clients, kind, name)
-        except NotFound:
-            continue
+    kinds = KINDS.values() if _JOB_NAME.fullmatch(name) else ()
+    looks = (_describe(clients, kind, name) for kind in kinds)
+    answers = await asyncio.gather(*looks, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, Job):
+            return answer
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, NotFound):
+            raise answer
     msg = f"There is no SageMaker job named {name!r}. `cdao jobs` lists those that are there."
     raise NotFound(msg)
+
+
+async def read_again(clients: AwsClients, job: Job) -> Job:
+    """A job as it is now."""
+    return await _describe(clients, KINDS[job.kind], job.name)
 
 
 async def log_tail(clients: AwsClients, job: Job, lines: int = 100) -> list[logs.LogLine]:

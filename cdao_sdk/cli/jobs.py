@@ -161,20 +161,17 @@ def logs(identifier: str, lines: int, *, follow: bool, as_json: bool) -> None:
 def _follow_logs(
     clients: AwsClients, identifier: str, found: list[Job], printer: _LogPrinter
 ) -> None:
-    from cdao_sdk.aws import logs as job_logs
     from cdao_sdk.aws.bridge import bridge
-    from cdao_sdk.kinds.registry import KINDS
+    from cdao_sdk.aws.log_reader import LogReader
     from cdao_sdk.monitor.feed import jobs_named
 
     pause = _FOLLOW_PAUSE_SECONDS["embedded" if clients.target.is_embedded else "aws"]
-    tokens: dict[str, dict[str, str]] = {}
+    reader = LogReader(clients, together=True)
     while True:
+        new = bridge.run(reader.read(found))
         for job in found:
-            group = KINDS[job.kind].api.log_group
-            read = job_logs.read_on(clients, group, job.name, tokens.get(job.name, {}))
-            new, tokens[job.name] = bridge.run(read)
-            printer.show(job, new)
-        if all(job.is_over for job in found):
+            printer.show(job, new.get(job.name, ()))
+        if all(job.is_over and reader.is_done(job) for job in found):
             return
         time.sleep(pause)
         found = bridge.run(jobs_named(clients, identifier))

@@ -1,40 +1,56 @@
-"""From an identifier to snapshots: the only part of the views that asks AWS."""
+"""From an identifier to snapshots: the only part of the views that asks AWS.
+
+A refresh costs at most a dozen calls, however many jobs there are: lists tell what is there, and
+the rest of the calls goes to what matters most. What is left comes with the next refresh.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.aws.calls import UNREACHABLE, call
-from cdao_sdk.aws.watch import JobWatch, find_job, log_tail
-from cdao_sdk.errors import CdaoError, NotFound, ResourcesUnavailable, SubmissionError
+from cdao_sdk.aws.call_budget import CallBudget
+from cdao_sdk.aws.calls import UNREACHABLE
+from cdao_sdk.aws.watch import JobWatch, find_job, read_again
+from cdao_sdk.errors import NotFound, ResourcesUnavailable, SubmissionError
+from cdao_sdk.kinds.job import Phase
 from cdao_sdk.kinds.naming import execution_slug
-from cdao_sdk.kinds.registry import KINDS
+from cdao_sdk.monitor.job_extras import JobExtras
+from cdao_sdk.monitor.job_tails import JobTails
+from cdao_sdk.monitor.pace import Pace
 from cdao_sdk.monitor.record import read_facts
-from cdao_sdk.monitor.snapshot import ExecutionFacts, JobLabel, Snapshot, changes, label_of, take
+from cdao_sdk.monitor.run_times import RunTimes
+from cdao_sdk.monitor.snapshot import ExecutionFacts, Place, Snapshot, changes, take
+from cdao_sdk.monitor.step_labels import StepLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
     from cdao_sdk.execution_record import ExecutionStatus
+    from cdao_sdk.monitor.labels import JobLabel
     from cdao_sdk.settings import Settings
 
-__all__ = ["JobFeed", "job_labels", "jobs_named"]
+__all__ = ["JobFeed", "RemoteSource", "job_labels", "jobs_named"]
+
+CALLS = 12
+"""How many calls one refresh costs at the most."""
 
 # The embedded SageMaker answers within milliseconds and nobody else asks it.
 _EMBEDDED_PAUSES = (0.1, 0.5)
-_PAUSE_GROWTH = 1.5
 # How long an endpoint may not answer at all before the watching gives up.
 _PATIENCE_SECONDS = 30.0
-_FAILED_LOG_LINES = 20
-# Log lines of running jobs are fetched for so many at the most, and not more often than this.
-_MOST_RUNNING_LOGS = 6
-_LOG_PAUSE_SECONDS = 2.0
+# Kept from lists and descriptions for logs, metrics and tags, as far as these want it.
+_MOST_FOR_OTHERS = 5
+# How long a call waits for its turn: at the first paint, and later.
+_FIRST_TURN_SECONDS, _TURN_SECONDS = 0.2, 2.0
+# How long the end of a watching waits for what is not read yet.
+_SETTLE_SECONDS = 15.0
+_SEARCH_SECONDS = 30.0
 
 
 async def jobs_named(clients: AwsClients, identifier: str) -> list[Job]:
@@ -47,50 +63,45 @@ async def jobs_named(clients: AwsClients, identifier: str) -> list[Job]:
     Raises:
         NotFound: There is neither.
     """
-    slug = execution_slug(identifier)
-    found = _of_execution(await JobWatch(clients, slug).refresh(), slug)
-    if found:
-        return found
     try:
         return [await find_job(clients, identifier)]
-    except NotFound as error:
-        place = clients.target.endpoint_url or f"AWS, region {clients.target.region}"
-        msg = (
-            f"{identifier!r} is neither an execution nor a SageMaker job at {place}. `cdao jobs`"
-            " lists what is there; check the region, sagemaker_backend and state_dir too"
-            " (`cdao config show`)."
-        )
-        raise NotFound(msg) from error
+    except NotFound:
+        slug = execution_slug(identifier)
+        found = _of_execution(await JobWatch(clients, slug).refresh(), slug)
+    if not found:
+        raise _nothing(clients, identifier)
+    return found
+
+
+def _nothing(clients: AwsClients, identifier: str) -> NotFound:
+    place = clients.target.endpoint_url or f"AWS, region {clients.target.region}"
+    msg = (
+        f"{identifier!r} is neither an execution nor a SageMaker job at {place}. `cdao jobs`"
+        " lists what is there; check the region, sagemaker_backend and state_dir too"
+        " (`cdao config show`)."
+    )
+    return NotFound(msg)
 
 
 async def job_labels(
     clients: AwsClients, jobs: Sequence[Job], execution: str = ""
-) -> dict[str, JobLabel]:
-    """Which step each job is, by the job's name; one call a job.
+) -> Mapping[str, JobLabel]:
+    """Which step each job is, by the job's name; where no name tells it, one call a node.
 
     Args:
         clients: Where to look.
         jobs: The jobs.
         execution: The id of the execution that they belong to; empty if there are several.
     """
-    prefix = execution_slug(execution) if execution else ""
-    found = await asyncio.gather(*(_tags(clients, job) for job in jobs))
-    return {
-        job.name: label_of(job.name, tags, prefix) for job, tags in zip(jobs, found, strict=True)
-    }
+    steps = StepLabels(clients, execution_slug(execution) if execution else "")
+    steps.update(jobs, {})
+    if steps.wants(jobs):
+        await steps.ask(jobs, CallBudget(CALLS))
+        steps.update(jobs, {})
+    return steps.labels
 
 
-async def _tags(clients: AwsClients, job: Job) -> Mapping[str, str]:
-    arn = job.description.get(KINDS[job.kind].api.arn_field)
-    try:
-        answer = await call(clients, "sagemaker", "ListTags", {"ResourceArn": arn})
-    except CdaoError:
-        return {}  # not allowed or throttled: the name tells enough
-    tags = cast("Sequence[Mapping[str, str]]", answer.get("Tags", []))
-    return {tag["Key"]: tag["Value"] for tag in tags}
-
-
-def _of_execution(jobs: Sequence[Job], slug: str) -> list[Job]:
+def _of_execution(jobs: Iterable[Job], slug: str) -> list[Job]:
     return [job for job in jobs if job.name.startswith(f"{slug}-")]
 
 
@@ -119,8 +130,11 @@ class JobFeed:
         identifier: An execution's id, or a job's whole name.
         clients: Where to look.
         settings: Tell where records are, and how often AWS may be asked.
-        shows_logs: Whether the last log line of running jobs is wanted.
-        remote: The execution, if it runs on a cluster: there is no record of it on disk.
+        shows_logs: Whether the last log lines of running jobs are wanted; their progress is in
+            them, too.
+        remote: The execution, if it runs on a cluster: there is no record of it on disk. Where AWS
+            refuses, its jobs are those that it knows of.
+        facts: Tells of an execution; None: ``remote`` does, else its record on disk.
 
     Attributes:
         last: The last snapshot; None before the first.
@@ -134,21 +148,29 @@ class JobFeed:
         *,
         shows_logs: bool = False,
         remote: RemoteSource | None = None,
+        facts: Callable[[], ExecutionFacts | None] | None = None,
     ) -> None:
+        target = clients.target
+        records = settings.state_path / "executions"
         self._identifier = identifier
-        self._remote = remote
         self._clients = clients
-        self._records = settings.state_path / "executions"
+        self._remote = remote
+        self._read_facts = facts or (
+            (lambda: _remote_facts(remote)) if remote else lambda: read_facts(records, identifier)
+        )
+        self._run_times_path = settings.state_path / "run_times.json"
+        self._place = Place(target.region, has_console=target.endpoint_url is None)
         self._slug = execution_slug(identifier)
-        self._watch = JobWatch(clients, self._slug)
+        self._watch: JobWatch | None = None
         self._single: Job | None = None
         seconds = settings.poll_interval_seconds
-        self._pace = _Pace(
-            *(_EMBEDDED_PAUSES if clients.target.is_embedded else (seconds, seconds))
-        )
-        self._logs = _LogTails(clients, of_running=shows_logs)
+        pauses = _EMBEDDED_PAUSES if target.is_embedded else (seconds, 4 * seconds)
+        self._pace = Pace(*pauses)
+        self._tails = JobTails(clients, of_running=shows_logs)
+        self._steps = StepLabels(clients, self._slug)
+        self._extras: JobExtras | None = None
+        self._opened: frozenset[str] = frozenset()
         self._jobs: list[Job] = []
-        self._labels: dict[str, JobLabel] = {}
         self._note = ""
         self.last: Snapshot | None = None
 
@@ -159,55 +181,92 @@ class JobFeed:
 
     @property
     def is_over(self) -> bool:
-        """Whether the execution's record says that no more jobs will come; True without one."""
-        facts = self._facts()
-        return facts is None or facts.is_over
+        """Whether no more jobs will come: by the execution's record, else as far as lists tell."""
+        facts = self._read_facts()
+        if facts is not None:
+            return facts.is_over
+        return self._single is not None or self._watch is None or self._watch.is_listed
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that there is to be read has been read."""
+        return self._unread() == 0
+
+    def look_at(self, names: Iterable[str]) -> None:
+        """Say which jobs are looked at: those that are opened, or on the screen.
+
+        They are described first, and their logs and metrics are read.
+
+        Args:
+            names: The jobs' names; they stand for all that were named before.
+        """
+        opened = frozenset(names)
+        if opened - self._opened:
+            self._pace.hurry()
+        self._opened = opened
 
     def open(self) -> Snapshot:
-        """The first snapshot.
+        """The first snapshot: what one look tells.
 
         Raises:
             NotFound: No such execution and no such job.
         """
-        if self._facts() is None:
-            self._jobs = bridge.run(jobs_named(self._clients, self._identifier))
-            if [job.name for job in self._jobs] == [self._identifier]:
-                self._single = self._jobs[0]
-        return self.snapshot()
+        facts = self._read_facts()
+        if facts is None:
+            self._find_single()
+        if self._single is None:
+            self._watch = JobWatch(
+                self._clients, self._slug, since=facts.created if facts else None
+            )
+        workflow = facts.workflow if facts else ""
+        self._extras = JobExtras(RunTimes(self._run_times_path, workflow), self._tails)
+        snapshot = self.snapshot()
+        deadline = time.monotonic() + _SEARCH_SECONDS
+        # Among the jobs of a large account it may take some time to find one.
+        while facts is None and not self._jobs and time.monotonic() < deadline:
+            snapshot = self.snapshot(hurried=True)
+        return snapshot
 
-    def snapshot(self, *, fresh: bool = False) -> Snapshot:
+    def snapshot(self, *, fresh: bool = False, hurried: bool = False) -> Snapshot:
         """Where the jobs stand; AWS is asked only when it is time again.
 
         A throttled or unanswered call gives the last state with a note.
 
         Args:
-            fresh: Ask now in any case.
+            fresh: Ask now in any case, and read what is not read yet, for some seconds.
+            hurried: Ask now in any case.
 
         Raises:
+            NotFound: No such execution and no such job.
             ResourcesUnavailable: The endpoint has not answered for half a minute.
             SubmissionError: AWS refused for good.
         """
-        facts = self._facts()
-        if fresh or self._pace.seconds_left <= 0:
-            self._refresh()
-        snapshot = take(
-            self._title(facts),
-            self._jobs,
-            taken=datetime.now(timezone.utc),
-            labels=self._labels,
-            log_tails=self._logs.tails,
-            execution=facts,
-            note=self._note,
-        )
-        if changes(self.last, snapshot):
+        facts = self._read_facts()
+        if fresh or hurried or self._pace.seconds_left <= 0:
+            self._refresh(facts)
+        if fresh:
+            self._settle(facts)
+        snapshot = self._take(facts)
+        if changes(self.last, snapshot) or self._unread():
             self._pace.hurry()
         self.last = snapshot
         return snapshot
 
-    def _facts(self) -> ExecutionFacts | None:
-        if self._remote is not None:
-            return _remote_facts(self._remote)
-        return read_facts(self._records, self._identifier)
+    def _take(self, facts: ExecutionFacts | None) -> Snapshot:
+        now = datetime.now(timezone.utc)
+        extras = self._extras
+        return take(
+            self._title(facts),
+            self._jobs,
+            taken=now,
+            labels=self._steps.labels,
+            log_tails=self._tails.tails(self._jobs, self._opened),
+            execution=facts,
+            note=self._note,
+            place=self._place,
+            extras=extras.extras(self._jobs, self._steps.labels, self._opened) if extras else {},
+            diagnoses=extras.diagnoses(self._jobs, self._opened) if extras else {},
+        )
 
     def _title(self, facts: ExecutionFacts | None) -> str:
         if self._single is not None:
@@ -215,103 +274,100 @@ class JobFeed:
         workflow = facts.workflow.rpartition(".")[2] if facts else ""
         return f"execution {self._identifier}" + (f" of {workflow}" if workflow else "")
 
-    def _refresh(self) -> None:
+    def _find_single(self) -> None:
         try:
-            bridge.run(self._ask())
+            self._single = bridge.run(find_job(self._clients, self._identifier))
+        except NotFound:
+            return
+
+    def _refresh(self, facts: ExecutionFacts | None) -> None:
+        try:
+            bridge.run(self._ask(facts))
         except ResourcesUnavailable as error:
-            if error.code == UNREACHABLE and self._pace.count_silence():
-                raise
-            self._note = f"waiting for SageMaker to answer again: {error}"
-        else:
-            self._note = ""
+            if error.code == UNREACHABLE:
+                if self._pace.count_silence() > _PATIENCE_SECONDS:
+                    raise
+                self._note = f"waiting for SageMaker to answer again: {error}"
+                self._pace.slow_down()
+                return
+            self._note = f"asked to wait: {error}"
             self._pace.heard()
+            self._pace.give_way()
+            return
+        self._pace.heard()
         self._pace.slow_down()
+        self._note = self._progress_note(facts)
 
-    async def _ask(self) -> None:
-        self._jobs = await self._current_jobs()
-        new = [job for job in self._jobs if job.name not in self._labels]
-        self._labels.update(await job_labels(self._clients, new, self._identifier))
-        await self._logs.read(self._jobs)
+    def _progress_note(self, facts: ExecutionFacts | None) -> str:
+        if self._watch is None or self._watch.is_listed:
+            if facts is None and self._single is None and not self._jobs:
+                raise _nothing(self._clients, self._identifier)
+            return ""
+        oldest = self._watch.listed_back_to
+        back = f", back to {oldest:%Y-%m-%d %H:%M} UTC so far" if oldest else ""
+        return f"looking through the account's jobs{back}"
 
-    async def _current_jobs(self) -> list[Job]:
-        if self._remote is not None:
-            # It asks AWS by the bridge, in whose loop this runs; so from a thread.
-            found = await asyncio.to_thread(self._remote.jobs)
-            return _of_execution(found, self._slug)
-        if self._single is None:
-            return _of_execution(await self._watch.refresh(), self._slug)
-        if not self._single.is_over:
-            self._single = await find_job(self._clients, self._identifier)
-        return [self._single]
+    def _settle(self, facts: ExecutionFacts | None) -> None:
+        """Read what is left, while that leads anywhere."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        before = None
+        while time.monotonic() < deadline and (left := self._unread()) and left != before:
+            before = left
+            self._refresh(facts)
+        if self._extras is not None:
+            self._extras.finish(self._jobs, self._steps.labels)
+
+    def _unread(self) -> int:
+        """How much there is to be read still, of what does not change any more."""
+        watch = self._watch
+        left = watch.undescribed + (0 if watch.is_listed else 1_000_000) if watch else 0
+        failed = [job for job in self._jobs if job.seen.phase in (Phase.FAILED, Phase.RETRYABLE)]
+        return left + self._tails.wants(failed, frozenset()) + self._steps.wants(self._jobs)
+
+    async def _ask(self, facts: ExecutionFacts | None) -> None:
+        budget = CallBudget(CALLS)
+        is_first = self.last is None
+        turn = _FIRST_TURN_SECONDS if is_first else _TURN_SECONDS
+        wanted = self._tails.wants(self._jobs, self._opened) + self._steps.wants(self._jobs)
+        part = budget.part(keep=min(wanted, _MOST_FOR_OTHERS))
+        try:
+            await self._look(part, turn)
+        finally:
+            budget.regain(part)
+            self._steps.update(self._jobs, facts.tasks if facts else {})
+        if self._steps.wants(self._jobs):
+            await self._steps.ask(self._jobs, budget)
+            self._steps.update(self._jobs, facts.tasks if facts else {})
+        await self._tails.read(self._jobs, self._opened, budget, patience_seconds=turn)
+
+    async def _look(self, budget: CallBudget, turn: float) -> None:
+        if self._single is not None:
+            if self._jobs and not self._single.is_over and budget.take():
+                self._single = await read_again(self._clients, self._single)
+            self._jobs = [self._single]
+            return
+        watch = self._watch
+        if watch is None:
+            return
+        try:
+            await watch.refresh(budget, order=self._order, patience_seconds=turn)
+        except SubmissionError as error:
+            if isinstance(error, ResourcesUnavailable) or self._remote is None:
+                raise
+            # AWS is not for us: what Flyte was told. It asks by the bridge, whose loop this is.
+            self._jobs = _of_execution(await asyncio.to_thread(self._remote.jobs), self._slug)
+            return
+        finally:
+            if watch.jobs:
+                self._jobs = _of_execution(watch.jobs, self._slug)
+
+    def _order(self, job: Job) -> tuple[object, ...]:
+        """Which job is described first: one that is looked at, failed, or the first of its node."""
+        has_failed = job.seen.phase in (Phase.FAILED, Phase.RETRYABLE)
+        return job.name not in self._opened, not has_failed, job.is_over
 
 
 def _remote_facts(remote: RemoteSource) -> ExecutionFacts:
     status = remote.status
     error = str(remote.error or "") if status.is_over else ""
     return ExecutionFacts(remote.id, remote.workflow, status.value, error=error)
-
-
-class _Pace:
-    """When to ask again: soon after a change, more seldom while nothing moves."""
-
-    def __init__(self, shortest: float, longest: float) -> None:
-        self._shortest, self._longest = shortest, longest
-        self._pause = shortest
-        self._due = 0.0
-        self._silent_since: float | None = None
-
-    @property
-    def seconds_left(self) -> float:
-        return self._due - time.monotonic()
-
-    def slow_down(self) -> None:
-        self._due = time.monotonic() + self._pause
-        self._pause = min(self._pause * _PAUSE_GROWTH, self._longest)
-
-    def hurry(self) -> None:
-        self._pause = self._shortest
-        self._due = min(self._due, time.monotonic() + self._shortest)
-
-    def heard(self) -> None:
-        self._silent_since = None
-
-    def count_silence(self) -> bool:
-        """Nobody has answered; True once that has lasted too long."""
-        now = time.monotonic()
-        self._silent_since = self._silent_since or now
-        return now - self._silent_since > _PATIENCE_SECONDS
-
-
-class _LogTails:
-    """The last log lines of failed jobs, read once, and of running ones, now and then."""
-
-    def __init__(self, clients: AwsClients, *, of_running: bool) -> None:
-        self._clients = clients
-        self._of_running = of_running
-        self._failed: dict[str, list[str]] = {}
-        self._running: dict[str, list[str]] = {}
-        self._due = 0.0
-
-    @property
-    def tails(self) -> dict[str, list[str]]:
-        return {**self._running, **self._failed}
-
-    async def read(self, jobs: Sequence[Job]) -> None:
-        failed = [job for job in jobs if job.seen.failure_reason and job.name not in self._failed]
-        self._failed.update(await self._read(failed, _FAILED_LOG_LINES))
-        if self._of_running and time.monotonic() >= self._due:
-            self._due = time.monotonic() + _LOG_PAUSE_SECONDS
-            running = [job for job in jobs if not job.is_over][:_MOST_RUNNING_LOGS]
-            self._running = await self._read(running, 1)
-
-    async def _read(self, jobs: Sequence[Job], lines: int) -> dict[str, list[str]]:
-        found = await asyncio.gather(*(self._tail(job, lines) for job in jobs))
-        return {job.name: tail for job, tail in zip(jobs, found, strict=True)}
-
-    async def _tail(self, job: Job, lines: int) -> list[str]:
-        try:
-            return [line.text for line in await log_tail(self._clients, job, lines)]
-        except ResourcesUnavailable:
-            raise
-        except SubmissionError as error:  # the jobs can be watched without their logs
-            return [f"(its log cannot be read: {error})"]

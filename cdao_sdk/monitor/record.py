@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from cdao_sdk.execution_record import ExecutionRecord
@@ -34,4 +35,13 @@ def read_facts(folder: Path, execution_id: str) -> ExecutionFacts | None:
         status=record.status.value,
         nodes=record.nodes,
         error=record.error,
+        created=_moment(record.created),
     )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

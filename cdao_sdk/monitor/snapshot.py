@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import re
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from cdao_sdk.kinds.job import Phase
 from cdao_sdk.kinds.observation import plain_reason
 from cdao_sdk.kinds.registry import KINDS
+from cdao_sdk.monitor.job_facts import cost_usd, diagnosis_of, links_of
+from cdao_sdk.monitor.labels import JobLabel, group_names, label_of, label_words
 from cdao_sdk.monitor.wording import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from cdao_sdk.aws.watch import Job
     from cdao_sdk.kinds.failures import Diagnosis
 
-__all__ = ["ExecutionFacts", "JobLabel", "JobRow", "Snapshot", "changes", "label_of", "take"]
+__all__ = [
+    "ExecutionFacts",
+    "Extra",
+    "JobLabel",
+    "JobRow",
+    "Place",
+    "Snapshot",
+    "changes",
+    "label_of",
+    "take",
+]
 
 State = Literal["waiting", "running", "succeeded", "failed", "stopped"]
 
@@ -33,9 +45,6 @@ STATES: Mapping[Phase, State] = {
 }
 """How a view tells the phases apart: a colour and a sign for each."""
 
-# <execution>-<node>-<hash>-<attempt>, as kinds.naming puts it together.
-_JOB_NAME = re.compile(r"(?P<beginning>.+)-[a-z2-7]{8}-(?P<attempt>\d+)")
-
 
 @dataclass(frozen=True)
 class ExecutionFacts:
@@ -47,6 +56,9 @@ class ExecutionFacts:
         status: ``"RUNNING"``, ``"SUCCEEDED"``, ``"FAILED"`` or ``"ABORTED"``.
         nodes: Ids of its nodes, in the order of their dependencies.
         error: Why it failed; empty otherwise.
+        created: When it began; None if that is unknown: then its jobs are looked for among all
+            that the account has ever had.
+        tasks: The task's name by node's id, as far as it is known.
     """
 
     id: str
@@ -54,28 +66,13 @@ class ExecutionFacts:
     status: str = "RUNNING"
     nodes: tuple[str, ...] = ()
     error: str = ""
+    created: datetime | None = None
+    tasks: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def is_over(self) -> bool:
         """Whether nothing will change any more."""
         return self.status != "RUNNING"
-
-
-@dataclass(frozen=True)
-class JobLabel:
-    """Which step of which execution a job is.
-
-    Attributes:
-        node: The node's id; empty for a job that is not one of ours.
-        task: The task's name, without its module; empty if only the job's name is known.
-        attempt: Which try, from 0.
-        execution: The execution's id, where the job's tags say it.
-    """
-
-    node: str = ""
-    task: str = ""
-    attempt: int = 0
-    execution: str = ""
 
 
 @dataclass(frozen=True)
@@ -231,31 +228,34 @@ _OUTCOMES: Mapping[str, Literal["running", "succeeded", "failed", "stopped"]] = 
 }
 
 
-def label_of(job_name: str, tags: Mapping[str, str], execution_prefix: str = "") -> JobLabel:
-    """Which step a job is, from its tags, else from its name.
+@dataclass(frozen=True)
+class Place:
+    """Where jobs are.
 
-    Args:
-        job_name: The job's name.
-        tags: Its tags; empty if they are not known.
-        execution_prefix: How the names of this execution's jobs begin, if that is known.
-
-    Example:
-        >>> label_of("f3a9d1c0b7-n0-dtyxehan-1", {"cdao:task": "flow.train", "cdao:node": "n0"})
-        JobLabel(node='n0', task='train', attempt=1, execution='')
-        >>> label_of("f3a9d1c0b7-n0-dtyxehan-1", {}).node
-        'n0'
+    Attributes:
+        region: AWS region, which prices depend on; empty if it is unknown.
+        has_console: Whether it is AWS itself, whose console has pages about them.
     """
-    match = _JOB_NAME.fullmatch(job_name)
-    attempt = int(match["attempt"]) if match else 0
-    task = tags.get("cdao:task", "").rpartition(".")[2]
-    execution = tags.get("cdao:execution", "")
-    node = tags.get("cdao:node", "")
-    if not node and match:
-        beginning = match["beginning"]
-        known = execution_prefix and beginning.startswith(f"{execution_prefix}-")
-        cut = len(execution_prefix) if known else beginning.find("-")
-        node = beginning[cut + 1 :] if cut > 0 else ""
-    return JobLabel(node, task, attempt, execution)
+
+    region: str = ""
+    has_console: bool = False
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What is known of a job beside its description; see :class:`JobRow`."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    metric_series: Mapping[str, Sequence[tuple[datetime, float]]] = field(
+        default_factory=dict[str, "Sequence[tuple[datetime, float]]"]
+    )
+    utilization: Mapping[str, float] = field(default_factory=dict[str, float])
+    hint: str = ""
+    progress: float | None = None
+    expected_seconds: float | None = None
+
+
+_NOTHING = Extra()
 
 
 def take(
@@ -267,6 +267,9 @@ def take(
     log_tails: Mapping[str, Sequence[str]] | None = None,
     execution: ExecutionFacts | None = None,
     note: str = "",
+    place: Place | None = None,
+    extras: Mapping[str, Extra] | None = None,
+    diagnoses: Mapping[str, Diagnosis] | None = None,
 ) -> Snapshot:
     """Put a snapshot together.
 
@@ -278,26 +281,72 @@ def take(
         log_tails: Last log lines by the job's name.
         execution: What the execution's record says, if there is one.
         note: What hinders the watching.
+        place: Where the jobs are; None: nobody knows, so there are no costs and no links.
+        extras: What is known beside the jobs' descriptions, by the job's name.
+        diagnoses: Why jobs failed, by the job's name; None: found out here.
     """
     known = labels or {}
-    steps = {job.name: known.get(job.name) or label_of(job.name, {}) for job in jobs}
-    order = {node: index for index, node in enumerate(execution.nodes if execution else ())}
+    facts = execution or ExecutionFacts("")
+    steps = {
+        job.name: known.get(job.name) or label_of(job.name, {}, tasks=facts.tasks) for job in jobs
+    }
+    nodes = facts.nodes
+    view = _View(
+        taken=taken,
+        place=place or Place(),
+        steps=steps,
+        words=label_words(steps),
+        groups=group_names(steps, nodes),
+        log_tails=log_tails or {},
+        extras=extras or {},
+        diagnoses=diagnoses,
+    )
+    order = _order(nodes, steps.values())
     in_order = sorted(
         jobs, key=lambda job: (order.get(steps[job.name].node, len(order)), job.created)
     )
-    words = _words(steps)
-    rows = tuple(
-        _row(job, steps[job.name], words[job.name], (log_tails or {}).get(job.name, ()), taken)
-        for job in in_order
-    )
     return Snapshot(
         title=title,
-        jobs=rows,
+        jobs=tuple(_row(job, view) for job in in_order),
         taken=taken,
-        note=printable(note),
+        note=_shown(note),
         status=execution.status if execution else "",
-        error=printable(execution.error) if execution else "",
+        error=_shown(facts.error),
     )
+
+
+def _order(nodes: Sequence[str], steps: Iterable[JobLabel]) -> dict[str, int]:
+    """The place of each node; one that is inside of another stands where that does."""
+    order = {node: index for index, node in enumerate(nodes)}
+    for node in {step.node for step in steps} - order.keys():
+        around = node
+        while around and around not in order:
+            around = around.rpartition("-")[0]
+        if around:
+            order[node] = order[around]
+    return order
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the rows of one snapshot have in common."""
+
+    taken: datetime
+    place: Place
+    steps: Mapping[str, JobLabel]
+    words: Mapping[str, str]
+    groups: Mapping[str, str]
+    log_tails: Mapping[str, Sequence[str]]
+    extras: Mapping[str, Extra]
+    diagnoses: Mapping[str, Diagnosis] | None
+
+    def step(self, name: str) -> JobLabel:
+        return self.steps[name]
+
+    def diagnosis(self, job: Job) -> Diagnosis | None:
+        if self.diagnoses is not None:
+            return self.diagnoses.get(job.name)
+        return diagnosis_of(job, self.log_tails.get(job.name, ()))
 
 
 def changes(before: Snapshot | None, after: Snapshot) -> list[JobRow]:
@@ -306,25 +355,14 @@ def changes(before: Snapshot | None, after: Snapshot) -> list[JobRow]:
     return [row for row in after.jobs if known.get(row.name) != row.status_words]
 
 
-def _words(steps: Mapping[str, JobLabel]) -> dict[str, str]:
-    """A short name for each job: nodes of one task get the node's id, later tries their number."""
-    nodes_of_task: dict[tuple[str, str], set[str]] = {}
-    for step in steps.values():
-        nodes_of_task.setdefault((step.execution, step.task), set()).add(step.node)
-    words: dict[str, str] = {}
-    for name, step in steps.items():
-        word = step.task or step.node or name
-        if step.task and len(nodes_of_task[step.execution, step.task]) > 1:
-            word = f"{step.task} {step.node}"
-        words[name] = f"{word} (try {step.attempt + 1})" if step.attempt else word
-    return words
-
-
-def _row(job: Job, step: JobLabel, label: str, log_tail: Sequence[str], taken: datetime) -> JobRow:
-    seen = job.seen
+def _row(job: Job, view: _View) -> JobRow:
+    seen, step = job.seen, view.step(job.name)
+    extra = view.extras.get(job.name) or _NOTHING
+    metrics = {**extra.metrics, **seen.metrics} if extra.metrics else seen.metrics
+    place = view.place
     return JobRow(
         name=job.name,
-        label=label,
+        label=view.words[job.name],
         node=step.node,
         execution=step.execution,
         kind=job.kind,
@@ -332,17 +370,35 @@ def _row(job: Job, step: JobLabel, label: str, log_tail: Sequence[str], taken: d
         state=STATES[seen.phase],
         status=seen.status,
         secondary_status=seen.secondary_status,
-        message=printable(seen.message),
+        message=_shown(seen.message),
         created=job.created,
         ended=seen.ended,
-        elapsed_seconds=max(0.0, ((seen.ended or taken) - job.created).total_seconds()),
+        elapsed_seconds=max(0.0, ((seen.ended or view.taken) - job.created).total_seconds()),
         instance_type=seen.instance_type,
         instance_count=seen.instance_count,
         spot=seen.spot,
         savings_percent=job.spot_savings_percent,
         billable_seconds=seen.billable_seconds,
-        metrics=dict(seen.metrics),
+        metrics=metrics,
         artifact=job.artifact,
-        error=printable(plain_reason(seen.failure_reason)),
-        log_tail=tuple(printable(line) for line in log_tail),
+        error=_shown(plain_reason(seen.failure_reason)) if seen.failure_reason else "",
+        log_tail=tuple(map(_shown, view.log_tails.get(job.name, ()))),
+        arn=job.arn,
+        attempt=step.attempt,
+        started=seen.started,
+        expected_seconds=extra.expected_seconds,
+        progress=extra.progress,
+        cost_usd=cost_usd(job, place.region, view.taken),
+        metric_series=extra.metric_series,
+        hyperparameters=job.hyperparameters,
+        utilization=extra.utilization,
+        hint=extra.hint,
+        links=links_of(job.kind, job.name, place.region) if place.has_console else (),
+        diagnosis=view.diagnosis(job),
+        group=view.groups.get(job.name, ""),
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _shown(text: str) -> str:
+    return printable(text)

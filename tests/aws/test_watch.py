@@ -106,14 +106,15 @@ def test_calls_do_not_grow_with_the_number_of_jobs(
 
 
 def test_only_what_changed_is_described_again(
+    unique: str,
+    *,
     watch: JobWatch,
     start_processing: Callable[..., str],
     refreshed: Refresh,
     until: Callable[..., Any],
     boto: Any,
 ) -> None:
-    name = watch._name_contains
-    running, stopped = (start_processing(f"{name}-{what}", SLEEP) for what in ("a", "b"))
+    running, stopped = (start_processing(f"{unique}-{what}", SLEEP) for what in ("a", "b"))
     described = 0
 
     def statuses() -> dict[str, str]:
@@ -136,16 +137,17 @@ def test_only_what_changed_is_described_again(
 
 
 def test_many_jobs_are_listed_by_pages(
+    unique: str,
+    *,
     watch: JobWatch,
     start_processing: Callable[..., str],
     refreshed: Refresh,
     finished: Finished,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    unique = watch._name_contains
     names = [start_processing(f"{unique}-{number}") for number in range(5)]
     finished(unique)
-    monkeypatch.setattr("cdao_sdk.aws.watch._PAGE", 2)
+    monkeypatch.setattr("cdao_sdk.aws.job_list._PAGE", 2)
     jobs, calls = refreshed(watch)
     assert [job.name for job in jobs] == names
     assert calls["ListProcessingJobs"] == 3

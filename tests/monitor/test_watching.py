@@ -52,7 +52,7 @@ def test_the_view_follows_setting_notebook_and_stream(
 def test_a_job_is_followed_to_its_end(
     services: Services, start_processing: Callable[..., str], unique: str
 ) -> None:
-    name = start_processing(f"{unique}-job", "import time; print('hello'); time.sleep(2)")
+    name = start_processing(f"{unique}-job", "import time; print('hello'); time.sleep(4)")
     out = io.StringIO()
     snapshot = watch(name, services.clients, holder.gather().settings, out=out)
     assert snapshot.outcome == "succeeded"

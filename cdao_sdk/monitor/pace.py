@@ -1,0 +1,55 @@
+"""When to ask again: soon after a change, more seldom while nothing moves."""
+
+from __future__ import annotations
+
+import time
+
+__all__ = ["Pace"]
+
+_GROWTH = 1.5
+_LONGEST_WHEN_THROTTLED = 60.0
+
+
+class Pace:
+    """The pauses between two looks.
+
+    Args:
+        shortest: Seconds, after a change.
+        longest: Seconds, while nothing moves.
+    """
+
+    def __init__(self, shortest: float, longest: float) -> None:
+        self._shortest, self._longest = shortest, longest
+        self._pause = shortest
+        self._due = 0.0
+        self._silent_since: float | None = None
+
+    @property
+    def seconds_left(self) -> float:
+        """Until it is time to look; negative once it is."""
+        return self._due - time.monotonic()
+
+    def slow_down(self) -> None:
+        """A look is over: the next one is later, and the one after that later still."""
+        self._due = time.monotonic() + self._pause
+        self._pause = min(self._pause * _GROWTH, self._longest)
+
+    def hurry(self) -> None:
+        """Something has changed, or is left to be read: the next look is soon."""
+        self._pause = self._shortest
+        self._due = min(self._due, time.monotonic() + self._shortest)
+
+    def give_way(self) -> None:
+        """A look was throttled: twice the pause."""
+        self._pause = min(max(self._pause, self._shortest) * 2, _LONGEST_WHEN_THROTTLED)
+        self._due = time.monotonic() + self._pause
+
+    def heard(self) -> None:
+        """Somebody has answered."""
+        self._silent_since = None
+
+    def count_silence(self) -> float:
+        """Nobody has answered; for how many seconds now."""
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        return now - self._silent_since
