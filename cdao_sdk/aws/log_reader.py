@@ -129,6 +129,12 @@ class LogReader:
         found, self._unread = self._unread, {}
         return {name: sorted(lines, key=lambda line: line.time) for name, lines in found.items()}
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether lines that are there already were left for the next call."""
+        streams = (stream for log in self._logs.values() for stream in log.streams.values())
+        return any(stream.is_behind for stream in streams)
+
     def is_done(self, job: Job) -> bool:
         """Whether all lines of a job that is over have been read."""
         return self._log(job).is_done

@@ -297,6 +297,33 @@ def _in_utc(value: object) -> object:
     return value.astimezone(timezone.utc) if isinstance(value, datetime) else value
 
 
+async def newest_jobs(clients: AwsClients, most: int) -> list[Job]:
+    """The newest jobs of all kinds together, described, in the order of their creation.
+
+    Args:
+        clients: Where to look.
+        most: How many at the most.
+
+    Raises:
+        SubmissionError: AWS refused a call.
+    """
+    lists = {kind.name: JobList(clients, kind, most=most) for kind in KINDS.values()}
+    await asyncio.gather(*(each.look(CallBudget()) for each in lists.values()))
+    listed = [
+        _job(KINDS[name], summary)
+        for name, each in lists.items()
+        for summary in each.summaries.values()
+    ]
+    listed.sort(key=lambda job: (job.created, job.name))
+    places = asyncio.Semaphore(_DESCRIBES_AT_ONCE)
+
+    async def describe(job: Job) -> Job:
+        async with places:
+            return await read_again(clients, job)
+
+    return list(await asyncio.gather(*map(describe, listed[-most:])))
+
+
 async def find_job(clients: AwsClients, name: str) -> Job:
     """A job by its whole name, of whatever kind.
 

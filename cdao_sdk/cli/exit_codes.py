@@ -10,7 +10,7 @@ from cdao_sdk import errors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ExitCode", "exit_code_of"]
+__all__ = ["OUTCOME_CODES", "ExitCode", "exit_code_of"]
 
 
 class ExitCode(IntEnum):
@@ -42,3 +42,12 @@ def exit_code_of(error: BaseException) -> ExitCode:
     """The exit code for an error; 1 for what is not one of ours."""
     found = (code for kind, code in _CODES.items() if isinstance(error, kind))
     return next(found, ExitCode.FAILED)
+
+
+OUTCOME_CODES: Mapping[str, ExitCode] = {
+    "running": ExitCode.SUCCESS,
+    "succeeded": ExitCode.SUCCESS,
+    "failed": ExitCode.FAILED,
+    "stopped": ExitCode.STOPPED,
+}
+"""The exit code for each outcome of a snapshot."""

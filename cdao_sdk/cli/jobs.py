@@ -1,30 +1,24 @@
-"""``cdao jobs``, ``monitor``, ``logs`` and ``stop``: look at jobs, and end them."""
+"""``cdao jobs``, ``monitor`` and ``stop``: look at jobs, and end them."""
 
 from __future__ import annotations
 
 import json
-import sys
-import time
 from typing import TYPE_CHECKING
 
 import click
 import rich_click
 
-from cdao_sdk.cli.exit_codes import ExitCode
+from cdao_sdk.cli.exit_codes import OUTCOME_CODES, ExitCode
 from cdao_sdk.cli.services import connected, on_cluster
 from cdao_sdk.cli.tables import aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from cdao_sdk.aws.logs import LogLine
     from cdao_sdk.aws.session import AwsClients
-    from cdao_sdk.aws.watch import Job
-    from cdao_sdk.monitor.snapshot import JobLabel, JobRow
+    from cdao_sdk.monitor.snapshot import JobRow
 
-__all__ = ["jobs", "logs", "monitor", "stop"]
-
-_FOLLOW_PAUSE_SECONDS = {"embedded": 0.3, "aws": 2.0}
+__all__ = ["jobs", "monitor", "stop"]
 
 
 @rich_click.command()
@@ -60,17 +54,22 @@ def jobs(execution: str | None, limit: int, *, as_json: bool) -> None:
 async def _rows(clients: AwsClients, execution: str | None, limit: int) -> list[JobRow]:
     from datetime import datetime, timezone
 
-    from cdao_sdk.aws.watch import JobWatch
+    from cdao_sdk.aws.watch import newest_jobs
     from cdao_sdk.monitor.feed import job_labels, jobs_named
-    from cdao_sdk.monitor.snapshot import take
+    from cdao_sdk.monitor.snapshot import Place, take
 
     if execution is None:
-        found = await JobWatch(clients, most=limit).refresh()
+        newest = await newest_jobs(clients, limit)
     else:
-        found = await jobs_named(clients, execution)
-    newest = found[-limit:]
-    labels = await job_labels(clients, newest, execution or "")
-    rows = take("", newest, taken=datetime.now(timezone.utc), labels=labels).jobs
+        newest = (await jobs_named(clients, execution))[-limit:]
+    target = clients.target
+    rows = take(
+        "",
+        newest,
+        taken=datetime.now(timezone.utc),
+        labels=await job_labels(clients, newest, execution or ""),
+        place=Place(target.region, has_console=target.endpoint_url is None),
+    ).jobs
     return sorted(rows, key=lambda row: row.created, reverse=True)
 
 
@@ -111,97 +110,7 @@ def monitor(identifier: str) -> ExitCode:
     found = on_cluster(identifier)
     name = found.id if found else identifier
     outcome = watch(name, clients, settings, remote=found).outcome
-    return _OUTCOME_CODES[outcome]
-
-
-_OUTCOME_CODES: Mapping[str, ExitCode] = {
-    "running": ExitCode.SUCCESS,
-    "succeeded": ExitCode.SUCCESS,
-    "failed": ExitCode.FAILED,
-    "stopped": ExitCode.STOPPED,
-}
-
-
-@rich_click.command()
-@click.argument("identifier", metavar="JOB_OR_EXECUTION")
-@click.option(
-    "--lines",
-    type=click.IntRange(1, 10_000),
-    default=100,
-    show_default=True,
-    help="How many of the last lines, for each job.",
-)
-@click.option("--follow", is_flag=True, help="Go on with new lines until the jobs are over.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def logs(identifier: str, lines: int, *, follow: bool, as_json: bool) -> None:
-    """Show what a job, or each job of an execution, has printed.
-
-    \b
-    Names and ids are those that `cdao jobs` shows.
-    \b
-    Examples:
-      cdao logs a0f3a9d1c0b7e5f60718 --lines 20
-      cdao logs a0f3a9d1c0b7e5f60718-n1-dtyxehan-0 --follow
-    """
-    from cdao_sdk.aws.bridge import bridge
-    from cdao_sdk.aws.watch import log_tail
-    from cdao_sdk.monitor.feed import job_labels, jobs_named
-
-    clients, _ = connected()
-    found = bridge.run(jobs_named(clients, identifier))
-    labels = bridge.run(job_labels(clients, found, identifier))
-    printer = _LogPrinter(labels, as_json=as_json)
-    if follow:
-        _follow_logs(clients, identifier, found, printer)
-        return
-    for job in found:
-        printer.show(job, bridge.run(log_tail(clients, job, lines)))
-
-
-def _follow_logs(
-    clients: AwsClients, identifier: str, found: list[Job], printer: _LogPrinter
-) -> None:
-    from cdao_sdk.aws.bridge import bridge
-    from cdao_sdk.aws.log_reader import LogReader
-    from cdao_sdk.monitor.feed import jobs_named
-
-    pause = _FOLLOW_PAUSE_SECONDS["embedded" if clients.target.is_embedded else "aws"]
-    reader = LogReader(clients, together=True)
-    while True:
-        new = bridge.run(reader.read(found))
-        for job in found:
-            printer.show(job, new.get(job.name, ()))
-        if all(job.is_over and reader.is_done(job) for job in found):
-            return
-        time.sleep(pause)
-        found = bridge.run(jobs_named(clients, identifier))
-
-
-class _LogPrinter:
-    """Writes log lines; several jobs or hosts are told apart."""
-
-    def __init__(self, labels: Mapping[str, JobLabel], *, as_json: bool) -> None:
-        self._labels = labels
-        self._as_json = as_json
-        self._last = ""
-
-    def show(self, job: Job, lines: Sequence[LogLine]) -> None:
-        """Write lines of one job."""
-        if self._as_json:
-            for line in lines:
-                time_stamp = line.time.isoformat()
-                document = {"time": time_stamp, "job": job.name, "host": line.host}
-                click.echo(json.dumps({**document, "text": line.text}, ensure_ascii=False))
-            return
-        if lines and len(self._labels) > 1 and self._last != job.name:
-            step = self._labels.get(job.name)
-            task = f"{step.task}: " if step and step.task else ""
-            click.echo(f"==> {task}{job.name} <==")
-            self._last = job.name
-        hosts = job.seen.instance_count > 1
-        for line in lines:
-            click.echo(f"{line.host}| {line.text}" if hosts else line.text)
-        sys.stdout.flush()
+    return OUTCOME_CODES[outcome]
 
 
 @rich_click.command()

@@ -12,14 +12,15 @@ import logging
 import os
 import threading
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, cast
 
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
 
 from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.aws.watch import JobWatch, log_tail
+from cdao_sdk.aws.log_query import LogQuery, moment_of, pattern_of, read_logs
+from cdao_sdk.aws.watch import JobWatch
 from cdao_sdk.errors import CdaoError, ExecutionTimeout, JobStopped, NotFound
 from cdao_sdk.execution_record import ExecutionRecord, ExecutionStatus
 from cdao_sdk.flyte.downloads import bind_downloads
@@ -100,12 +101,25 @@ class Execution(abc.ABC):
         """Its SageMaker jobs now, in the order of their creation."""
 
     @abc.abstractmethod
-    def logs(self, job_name: str | None = None, lines: int = 100) -> list[LogLine]:
-        """The last log lines of one job, or of all.
+    def logs(
+        self,
+        job_name: str | None = None,
+        lines: int = 100,
+        *,
+        since: str | datetime | timedelta | None = None,
+        grep: str | None = None,
+    ) -> list[LogLine]:
+        """The last log lines of one job, or of all, job by job.
 
         Args:
             job_name: The job; None: every job of the execution.
-            lines: How many lines a job at the most.
+            lines: How many lines a job at the most, of those that fit.
+            since: From when on: ``"10m"`` (ago), ISO 8601, a time, or how long ago.
+            grep: Regular expression that a line has to have in it.
+
+        Raises:
+            NotFound: There is no such job.
+            ConfigurationError: ``since`` is no time, or ``grep`` no regular expression.
         """
 
     @property
@@ -277,8 +291,16 @@ class LocalExecution(Execution):
     def jobs(self) -> list[Job]:
         return bridge.run(self._watch.refresh())
 
-    def logs(self, job_name: str | None = None, lines: int = 100) -> list[LogLine]:
-        return execution_logs(self._run.services.clients, self.jobs(), job_name, lines)
+    def logs(
+        self,
+        job_name: str | None = None,
+        lines: int = 100,
+        *,
+        since: str | datetime | timedelta | None = None,
+        grep: str | None = None,
+    ) -> list[LogLine]:
+        query = log_query(lines, since=since, grep=grep)
+        return execution_logs(self._run.services.clients, self.jobs(), job_name, query)
 
     @property
     def cached_nodes(self) -> tuple[str, ...]:
@@ -308,22 +330,41 @@ class LocalExecution(Execution):
         return self._record.nodes
 
 
+def log_query(
+    lines: int, *, since: str | datetime | timedelta | None, grep: str | None
+) -> LogQuery:
+    """Which lines ``Execution.logs`` wants.
+
+    Raises:
+        ConfigurationError: ``since`` is no time, or ``grep`` no regular expression.
+    """
+    now = datetime.now(timezone.utc)
+    if isinstance(since, timedelta):
+        since = now - since
+    elif isinstance(since, str):
+        since = moment_of(since, now)
+    elif since is not None:
+        since = since.astimezone(timezone.utc)
+    return LogQuery(lines, since, pattern_of(grep) if grep else None)
+
+
 def execution_logs(
-    clients: AwsClients, jobs: Sequence[Job], job_name: str | None, lines: int
+    clients: AwsClients, jobs: Sequence[Job], job_name: str | None, query: LogQuery
 ) -> list[LogLine]:
-    """The last log lines of one of these jobs, or of all of them in their order.
+    """The log lines of one of these jobs, or of all of them in their order.
 
     Raises:
         NotFound: There is no job of that name.
     """
-    if job_name is None:
-        return [line for job in jobs for line in bridge.run(log_tail(clients, job, lines))]
-    named = [job for job in jobs if job.name == job_name]
-    if not named:
-        names = ", ".join(job.name for job in jobs) or "none yet"
-        msg = f"This execution has no job {job_name!r}; it has: {names}."
-        raise NotFound(msg)
-    return bridge.run(log_tail(clients, named[0], lines))
+    if job_name is not None:
+        named = [job for job in jobs if job.name == job_name]
+        if not named:
+            names = ", ".join(job.name for job in jobs) or "none yet"
+            msg = f"This execution has no job {job_name!r}; it has: {names}."
+            raise NotFound(msg)
+        jobs = named
+    found = bridge.run(read_logs(clients, jobs, query))
+    return [line for job in jobs for line in found[job.name]]
 
 
 def _now() -> str:

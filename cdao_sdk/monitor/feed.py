@@ -188,6 +188,11 @@ class JobFeed:
         return self._single is not None or self._watch is None or self._watch.is_listed
 
     @property
+    def jobs(self) -> Sequence[Job]:
+        """The jobs as the last snapshot has them, in the order of their creation."""
+        return self._jobs
+
+    @property
     def is_settled(self) -> bool:
         """Whether all that there is to be read has been read."""
         return self._unread() == 0

@@ -1,0 +1,131 @@
+"""``cdao logs`` over jobs of the embedded SageMaker."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Cdao = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def two_steps(
+    start_processing: Callable[..., str], cdao: Cdao, endpoint: dict[str, str]
+) -> tuple[str, list[str]]:
+    """An execution with two finished jobs that print in turns; its id and the jobs' names."""
+    execution = f"c{secrets.token_hex(9)}"
+    code = "import time; [(print('{0}', i), time.sleep(0.4)) for i in range(3)]"
+    names = [
+        start_processing(f"{execution}-n{number}-{word}-dtyxehan-0", code.format(word))
+        for number, word in enumerate(("prepare", "fit"))
+    ]
+    for name in names:
+        assert cdao("monitor", name, **endpoint).returncode == 0
+    return execution, names
+
+
+def test_jobs_stand_in_the_order_of_time_behind_their_steps(
+    two_steps: tuple[str, list[str]], cdao: Cdao, endpoint: dict[str, str]
+) -> None:
+    execution, names = two_steps
+    lines = cdao("logs", execution, **endpoint).stdout.splitlines()
+    printed = [f"{word} | {word} {n}" for word in ("fit", "prepare") for n in range(3)]
+    assert sorted(lines) == printed
+    as_json = cdao("logs", execution, "--json", **endpoint).stdout.splitlines()
+    documents = [json.loads(line) for line in as_json]
+    times = [document["time"] for document in documents]
+    assert times == sorted(times)
+    assert {document["job"] for document in documents} == set(names)
+    assert documents[0].keys() == {"time", "job", "step", "host", "text"}
+
+
+def test_lines_are_chosen_by_pattern_number_time_and_host(
+    two_steps: tuple[str, list[str]], cdao: Cdao, endpoint: dict[str, str]
+) -> None:
+    name = two_steps[1][1]
+
+    def texts(*options: str) -> list[str]:
+        done = cdao("logs", name, *options, **endpoint)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    assert texts("--grep", "[02]$") == ["fit 0", "fit 2"]
+    assert texts("--grep", "fit", "--lines", "1") == ["fit 2"]
+    assert texts("--since", "1h") == ["fit 0", "fit 1", "fit 2"]
+    later = datetime.now(timezone.utc) + timedelta(hours=1)
+    assert texts("--since", later.isoformat()) == []
+    assert texts("--host", "algo-9") == []
+
+
+def test_all_logs_of_an_execution_are_written_into_files(
+    two_steps: tuple[str, list[str]], cdao: Cdao, endpoint: dict[str, str], tmp_path: Path
+) -> None:
+    execution, names = two_steps
+    done = cdao("logs", execution, "--download", str(tmp_path / "logs"), **endpoint)
+    assert done.returncode == 0
+    assert "6 lines in 2 files" in done.stderr
+    written = sorted((tmp_path / "logs").rglob("*"))
+    files = [path for path in written if path.is_file()]
+    assert [path.parent.name for path in files] == sorted(names)
+    assert [str(path) for path in files] == sorted(done.stdout.splitlines())
+    text = next(path for path in files if path.parent.name == names[1]).read_text()
+    assert re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z fit \d\n){3}", text)
+
+
+def test_following_ends_with_the_jobs_and_tells_how_they_ended(
+    start_processing: Callable[..., str], cdao: Cdao, endpoint: dict[str, str]
+) -> None:
+    name = start_processing(
+        f"c{secrets.token_hex(9)}-n0-fit-dtyxehan-0",
+        "import time; [(print(i), time.sleep(0.5)) for i in range(3)]; raise SystemExit(1)",
+    )
+    done = cdao("logs", name, "--follow", "--grep", r"^\d", **endpoint)
+    assert done.stdout.split() == ["0", "1", "2"]
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--since", "yesterday"), "since='yesterday' is no time"),
+        (("--grep", "("), "grep='(' is no regular expression"),
+        (("--download", "x", "--follow"), "--download writes all lines"),
+    ],
+)
+def test_what_cannot_be_read_is_exit_code_2(
+    options: tuple[str, ...], text: str, cdao: Cdao, endpoint: dict[str, str]
+) -> None:
+    done = cdao("logs", "any", *options, **endpoint)
+    assert done.returncode == 2
+    assert text in " ".join(done.stderr.split())
+
+
+def test_following_survives_throttling(
+    start_processing: Callable[..., str],
+    start_cdao: Callable[..., subprocess.Popen[str]],
+    proxy: Any,
+) -> None:
+    name = start_processing(
+        f"c{secrets.token_hex(9)}-n0-fit-dtyxehan-0",
+        "import time; [(print(i), time.sleep(0.5)) for i in range(12)]",
+    )
+    running = start_cdao("logs", name, "--follow", CDAO_ENDPOINT_URL=proxy.url)
+    time.sleep(2.5)
+    code = "ThrottlingException"
+    proxy.refusals.update(GetLogEvents=code, DescribeProcessingJob=code)
+    time.sleep(2.0)
+    proxy.refusals.clear()
+    out, errors = running.communicate(timeout=60)
+    assert running.returncode == 0, errors
+    assert out.split() == [str(number) for number in range(12)]
