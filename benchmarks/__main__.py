@@ -20,6 +20,7 @@ NAMES = (
     "runtime",
     "local_jobs",
     "listing",
+    "monitor",
     "parallel",
     "cluster_run",
     "connector",

@@ -58,6 +58,7 @@ RATES: Mapping[str, Rate] = {
     "ListTags": _DESCRIBE,
     "DescribeLogStreams": Rate(25, 25),
     "GetLogEvents": Rate(10, 10),
+    "GetMetricData": Rate(5, 10),
 }
 
 # S3, STS and SQS take thousands of requests a second.

@@ -7,6 +7,7 @@ the rest of the calls goes to what matters most. What is left comes with the nex
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +21,8 @@ from cdao_sdk.kinds.job import Phase
 from cdao_sdk.kinds.naming import execution_slug
 from cdao_sdk.monitor.job_extras import JobExtras
 from cdao_sdk.monitor.job_tails import JobTails
+from cdao_sdk.monitor.job_usage import JobUsage
+from cdao_sdk.monitor.labels import is_job_name
 from cdao_sdk.monitor.pace import Pace
 from cdao_sdk.monitor.record import read_facts
 from cdao_sdk.monitor.run_times import RunTimes
@@ -163,10 +166,12 @@ class JobFeed:
         self._slug = execution_slug(identifier)
         self._watch: JobWatch | None = None
         self._single: Job | None = None
+        self._is_searched = False
         seconds = settings.poll_interval_seconds
         pauses = _EMBEDDED_PAUSES if target.is_embedded else (seconds, 4 * seconds)
         self._pace = Pace(*pauses)
         self._tails = JobTails(clients, of_running=shows_logs)
+        self._usage = JobUsage(clients)
         self._steps = StepLabels(clients, self._slug)
         self._extras: JobExtras | None = None
         self._opened: frozenset[str] = frozenset()
@@ -217,14 +222,10 @@ class JobFeed:
             NotFound: No such execution and no such job.
         """
         facts = self._read_facts()
-        if facts is None:
-            self._find_single()
-        if self._single is None:
-            self._watch = JobWatch(
-                self._clients, self._slug, since=facts.created if facts else None
-            )
+        self._is_searched = facts is not None
+        self._watch = JobWatch(self._clients, self._slug, since=facts.created if facts else None)
         workflow = facts.workflow if facts else ""
-        self._extras = JobExtras(RunTimes(self._run_times_path, workflow), self._tails)
+        self._extras = JobExtras(RunTimes(self._run_times_path, workflow), self._tails, self._usage)
         snapshot = self.snapshot()
         deadline = time.monotonic() + _SEARCH_SECONDS
         # Among the jobs of a large account it may take some time to find one.
@@ -279,12 +280,6 @@ class JobFeed:
         workflow = facts.workflow.rpartition(".")[2] if facts else ""
         return f"execution {self._identifier}" + (f" of {workflow}" if workflow else "")
 
-    def _find_single(self) -> None:
-        try:
-            self._single = bridge.run(find_job(self._clients, self._identifier))
-        except NotFound:
-            return
-
     def _refresh(self, facts: ExecutionFacts | None) -> None:
         try:
             bridge.run(self._ask(facts))
@@ -304,7 +299,7 @@ class JobFeed:
         self._note = self._progress_note(facts)
 
     def _progress_note(self, facts: ExecutionFacts | None) -> str:
-        if self._watch is None or self._watch.is_listed:
+        if self._single is not None or self._watch is None or self._watch.is_listed:
             if facts is None and self._single is None and not self._jobs:
                 raise _nothing(self._clients, self._identifier)
             return ""
@@ -324,7 +319,7 @@ class JobFeed:
 
     def _unread(self) -> int:
         """How much there is to be read still, of what does not change any more."""
-        watch = self._watch
+        watch = self._watch if self._single is None else None
         left = watch.undescribed + (0 if watch.is_listed else 1_000_000) if watch else 0
         failed = [job for job in self._jobs if job.seen.phase in (Phase.FAILED, Phase.RETRYABLE)]
         return left + self._tails.wants(failed, frozenset()) + self._steps.wants(self._jobs)
@@ -333,7 +328,13 @@ class JobFeed:
         budget = CallBudget(CALLS)
         is_first = self.last is None
         turn = _FIRST_TURN_SECONDS if is_first else _TURN_SECONDS
-        wanted = self._tails.wants(self._jobs, self._opened) + self._steps.wants(self._jobs)
+        wanted = sum(
+            (
+                self._tails.wants(self._jobs, self._opened),
+                self._usage.wants(self._jobs, self._opened),
+                self._steps.wants(self._jobs),
+            )
+        )
         part = budget.part(keep=min(wanted, _MOST_FOR_OTHERS))
         try:
             await self._look(part, turn)
@@ -343,17 +344,37 @@ class JobFeed:
         if self._steps.wants(self._jobs):
             await self._steps.ask(self._jobs, budget)
             self._steps.update(self._jobs, facts.tasks if facts else {})
+        if is_first:
+            return  # painted first; details come with the next look
+        await self._usage.read(self._jobs, self._opened, budget, patience_seconds=turn)
         await self._tails.read(self._jobs, self._opened, budget, patience_seconds=turn)
 
     async def _look(self, budget: CallBudget, turn: float) -> None:
         if self._single is not None:
-            if self._jobs and not self._single.is_over and budget.take():
+            if not self._single.is_over and budget.take():
                 self._single = await read_again(self._clients, self._single)
             self._jobs = [self._single]
             return
         watch = self._watch
         if watch is None:
             return
+        if self._is_searched:
+            await self._list(watch, budget, turn)
+            return
+        # The name may be one job's, and to ask that is quicker than a large account's lists.
+        self._is_searched = True
+        if is_job_name(self._identifier):
+            await self._find_single()
+        else:
+            await asyncio.gather(self._find_single(), self._list(watch, budget, turn))
+        if self._single is not None:
+            self._jobs = [self._single]
+
+    async def _find_single(self) -> None:
+        with contextlib.suppress(NotFound):
+            self._single = await find_job(self._clients, self._identifier)
+
+    async def _list(self, watch: JobWatch, budget: CallBudget, turn: float) -> None:
         try:
             await watch.refresh(budget, order=self._order, patience_seconds=turn)
         except SubmissionError as error:

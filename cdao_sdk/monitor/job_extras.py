@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from cdao_sdk.aws.watch import Job
     from cdao_sdk.kinds.failures import Diagnosis
     from cdao_sdk.monitor.job_tails import JobTails
+    from cdao_sdk.monitor.job_usage import JobUsage
     from cdao_sdk.monitor.labels import JobLabel
     from cdao_sdk.monitor.run_times import RunTimes
 
 __all__ = ["JobExtras"]
 
+_SUCCEEDED = Extra(progress=1.0)
 _DIAGNOSES_AT_ONCE = 20  # each takes a millisecond or two
 
 
@@ -29,11 +31,13 @@ class JobExtras:
     Args:
         run_times: How long jobs took before.
         tails: What the jobs print.
+        usage: What they use of their instances.
     """
 
-    def __init__(self, run_times: RunTimes, tails: JobTails) -> None:
+    def __init__(self, run_times: RunTimes, tails: JobTails, usage: JobUsage) -> None:
         self._run_times = run_times
         self._tails = tails
+        self._usage = usage
         self._noted: set[str] = set()
         self._diagnoses: dict[str, tuple[Job, Sequence[str], Diagnosis | None]] = {}
 
@@ -47,26 +51,32 @@ class JobExtras:
         self._noted.update(job.name for job in ended)
         found: dict[str, Extra] = {}
         for job in jobs:
-            extra = self._extra(job, known, is_opened=job.name in opened)
-            if extra is not None:
-                found[job.name] = extra
+            # Of most jobs that are over there is nothing to be said beside their descriptions.
+            if job.is_over and job.name not in opened and not self._tails.metrics(job.name):
+                if job.seen.phase is Phase.SUCCEEDED:
+                    found[job.name] = _SUCCEEDED
+                if not self._usage.percents(job.name):
+                    continue
+            found[job.name] = self._extra(job, known, is_opened=job.name in opened)
         return found
 
-    def _extra(self, job: Job, labels: dict[str, JobLabel], *, is_opened: bool) -> Extra | None:
+    def _extra(self, job: Job, labels: dict[str, JobLabel], *, is_opened: bool) -> Extra:
         printed = self._tails.metrics(job.name)
-        if job.is_over and printed is None and job.seen.phase is not Phase.SUCCEEDED:
-            return None
-        metrics = printed.last if printed else {}
-        progress, at = progress_of(job, {**metrics, **job.seen.metrics}), None
-        if printed is not None and not job.is_over:
-            progress, at = _printed_progress(job, printed.series)
+        told = self._usage.series(job.name)
+        series: Mapping[str, Sequence[tuple[datetime, float]]] = dict(told)
+        if printed is not None:  # to the line, where CloudWatch has one point a minute
+            series = {**told, **printed.series}
+        metrics = {name: points[-1][1] for name, points in series.items()}
+        progress, at = _told_progress(job, series)
         return Extra(
             metrics=metrics,
-            metric_series={name: tuple(points) for name, points in printed.series.items()}
-            if printed and is_opened
+            metric_series={name: tuple(points) for name, points in series.items()}
+            if is_opened
             else {},
             progress=progress,
             expected_seconds=expected_seconds(job, progress, at, self._run_times.of(job, labels)),
+            utilization=self._usage.percents(job.name),
+            hint=self._usage.hint(job.name),
         )
 
     def diagnoses(self, jobs: Sequence[Job], opened: Collection[str]) -> dict[str, Diagnosis]:
@@ -99,12 +109,13 @@ def _may_be_diagnosed(job: Job) -> bool:
     return has_failed and bool(job.seen.failure_reason or job.is_described)
 
 
-def _printed_progress(
+def _told_progress(
     job: Job, series: Mapping[str, Sequence[tuple[datetime, float]]]
 ) -> tuple[float | None, datetime | None]:
+    """How far a job is by its own metrics, and when it said so."""
     for name, points in series.items():
         highest = max(value for _, value in points)
         progress = progress_of(job, {name: points[-1][1]}, highest)
         if progress is not None:
             return progress, points[-1][0]
-    return None, None
+    return progress_of(job, job.seen.metrics), None

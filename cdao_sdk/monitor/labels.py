@@ -11,7 +11,7 @@ from cdao_sdk.kinds.naming import execution_slug
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["JobLabel", "group_names", "label_of", "label_words"]
+__all__ = ["JobLabel", "group_names", "is_job_name", "label_of", "label_words"]
 
 # <execution>-<node>-<function>-<hash>-<attempt>, as kinds.naming and flyte.submission put it
 # together.
@@ -40,6 +40,16 @@ class JobLabel:
     attempt: int = 0
     execution: str = ""
     is_sure: bool = True
+
+
+def is_job_name(text: str) -> bool:
+    """Whether a text is made like the name of one of our jobs.
+
+    Example:
+        >>> is_job_name("f3a9d1c0b7-n0-fit-dtyxehan-1"), is_job_name("f3a9d1c0b7")
+        (True, False)
+    """
+    return _JOB_NAME.fullmatch(text) is not None
 
 
 def label_of(

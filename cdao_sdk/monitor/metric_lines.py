@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["MetricLines"]
 
 # As runtime/runner.py prints it.
-_LOGGED = re.compile(r"\[cdao:metric\] (?P<name>.+)=(?P<value>\S+?)(?: step=-?\d+)?\s*$")
+_LOGGED = re.compile(
+    r"\[cdao:metric\] (?P<name>.+?)=(?P<value>[-+.\de]+|nan|-?inf)(?: step=-?\d+)?\s*$"
+)
 _MOST_POINTS = 2_000  # of a series; then every second one goes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -170,3 +171,57 @@ def own_server(tmp_path: Path) -> Iterator[LocalSageMaker]:
 
     with LocalSageMaker(tmp_path / "own") as server:
         yield server
+
+
+@pytest.fixture
+def write_jobs(embedded: LocalSageMaker) -> Iterator[Callable[..., list[str]]]:
+    """Writes training jobs down as a server of its own would, which goes on while the test does.
+
+    `jobs`: for each its end ("Completed", "Failed", None for one that runs) by its node.
+    """
+    from cdao_sdk.kinds.naming import job_name
+    from cdao_sdk.local.job_kinds import JOB_KINDS
+    from cdao_sdk.local.jobs import Outcome
+    from cdao_sdk.local.ownership import Ownership
+    from cdao_sdk.local.records import Record, Records
+    from cdao_sdk.local.service_model import sagemaker_model
+    from cdao_sdk.local.transitions import created, ended
+
+    root = embedded.state_dir / "sagemaker"
+    ownership = Ownership(root / "servers")
+    records, training = Records(root, ownership), JOB_KINDS[0]
+    members = sagemaker_model().output_members("DescribeTrainingJob")
+
+    def write(execution: str, jobs: dict[str, str | None], seconds: float = 60.0) -> list[str]:
+        names: list[str] = []
+        for number, (node, end) in enumerate(jobs.items()):
+            name = job_name(execution, f"{node}-fit_model", 0)
+            names.append(name)
+            request = {
+                "TrainingJobName": name,
+                "RoleArn": "arn:aws:iam::123456789012:role/SageMakerExecutionRole",
+                "AlgorithmSpecification": {"TrainingImage": "x", "TrainingInputMode": "File"},
+                "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
+                "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+                "HyperParameters": {"depth": str(number)},
+            }
+            now = time.time() - 3600 + number
+            told = created(training, request, members=members, region="us-east-1", now=now)
+            if end is not None:
+                told = {**told, "TrainingStartTime": now, "SecondaryStatusTransitions": []}
+                reason = "AlgorithmError: [cdao:USER] ValueError: no column"
+                why = reason if end == "Failed" else ""
+                outcome = Outcome(status=end, failure_reason=why)  # type: ignore[arg-type] # a literal
+                told = ended(training, told, outcome, now + seconds)
+            record = Record(
+                name=name,
+                region="us-east-1",
+                owner=ownership.server_id,
+                request=request,
+                describe=told,
+            )
+            records.create(training, record)
+        return names
+
+    yield write
+    ownership.close()

@@ -1,0 +1,162 @@
+"""A view's feed over an execution of a thousand jobs: first paint, and what a refresh costs."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measure import PYTHON, Row, milliseconds
+from cdao_sdk.aws.bridge import bridge
+from cdao_sdk.aws.calls import call
+from cdao_sdk.aws.session import AwsClients, embedded_target
+from cdao_sdk.kinds.naming import job_name
+from cdao_sdk.local.job_kinds import JOB_KINDS
+from cdao_sdk.local.jobs import Outcome
+from cdao_sdk.local.ownership import Ownership
+from cdao_sdk.local.records import Record, Records
+from cdao_sdk.local.service_model import sagemaker_model
+from cdao_sdk.local.transitions import created, ended
+from cdao_sdk.monitor.feed import JobFeed
+from cdao_sdk.settings import holder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JOBS = 1_000
+RUNNING, FAILED = 300, 20
+ROUNDS = 15
+SERVICES = ("sagemaker", "logs", "cloudwatch")
+TRAINING = JOB_KINDS[0]
+EXECUTION = "a0f3a9d1c0b7e5f60718"
+
+
+def rows() -> list[Row]:
+    """First paint by an execution's id alone, and refreshes while it runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder)
+        ownership = _fill(state)
+        try:
+            for url in _server(state):
+                return _measured(url)
+        finally:
+            ownership.close()
+    raise RuntimeError
+
+
+def _measured(url: str) -> list[Row]:
+    clients = AwsClients(embedded_target(url))
+    bridge.run(_open(clients))
+    counted = _count(clients)
+    feed = JobFeed(EXECUTION, clients, holder.gather().settings, shows_logs=True)
+    begin, busy_before = time.perf_counter(), time.process_time()
+    first = feed.open()
+    painted, worked = time.perf_counter() - begin, time.process_time() - busy_before
+    first_calls = counted.total()
+    costs, walls, calls = [], [], []
+    for _ in range(ROUNDS):
+        counted.clear()
+        begin, busy = time.perf_counter(), time.process_time()
+        feed.snapshot(hurried=True)
+        costs.append(time.process_time() - busy)
+        walls.append(time.perf_counter() - begin)
+        calls.append(counted.total())
+    bridge.run(clients.close())
+    if len(first.jobs) != JOBS:
+        msg = f"the first paint has {len(first.jobs)} jobs"
+        raise RuntimeError(msg)
+    return [
+        Row(
+            f"first paint of {JOBS:,} jobs, clients open",
+            milliseconds(painted),
+            f"{first_calls} calls; this process's time: {milliseconds(worked)}",
+            reach="< 500 ms",
+        ),
+        Row(
+            f"refresh of {JOBS:,} jobs: this process's time",
+            milliseconds(statistics.median(costs)),
+            f"by the clock: {milliseconds(statistics.median(walls))}",
+            reach="< 100 ms",
+        ),
+        Row(f"refresh of {JOBS:,} jobs: calls, the most", f"{max(calls)}", reach="≤ 12"),
+    ]
+
+
+async def _open(clients: AwsClients) -> None:
+    for service in SERVICES:
+        await clients.client(service)
+    await call(clients, "sagemaker", "ListTrainingJobs", {"MaxResults": 1})
+
+
+def _count(clients: AwsClients) -> Counter[str]:
+    """Counts the calls from now on."""
+    counted: Counter[str] = Counter()
+
+    def sent(event_name: str, **_: object) -> None:
+        counted[event_name.rpartition(".")[2]] += 1
+
+    async def listen() -> None:
+        for service in SERVICES:
+            client: Any = await clients.client(service)
+            client.meta.events.register("before-send", sent)
+
+    bridge.run(listen())
+    return counted
+
+
+def _server(state: Path) -> Iterator[str]:
+    """The embedded SageMaker in a process of its own; its URL."""
+    ready = state / "ready.json"
+    command = [PYTHON, "-m", "cdao_sdk.local", "--state-dir", str(state)]
+    with subprocess.Popen(
+        [*command, "--ready-file", str(ready)], stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            while not ready.exists():
+                time.sleep(0.01)
+            yield json.loads(ready.read_bytes())["url"]
+        finally:
+            process.terminate()
+
+
+def _fill(state: Path) -> Ownership:
+    """Write a map's jobs down: some run, some have failed, most are done."""
+    root = state / "sagemaker"
+    ownership = Ownership(root / "servers")
+    records = Records(root, ownership)
+    members = sagemaker_model().output_members("DescribeTrainingJob")
+    for number in range(JOBS):
+        name = job_name(EXECUTION, f"n1-n{number}-fit_model", 0)
+        request: dict[str, Any] = {
+            "TrainingJobName": name,
+            "RoleArn": "arn:aws:iam::123456789012:role/SageMakerExecutionRole",
+            "AlgorithmSpecification": {"TrainingImage": "local", "TrainingInputMode": "File"},
+            "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
+            "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+            "HyperParameters": {f"parameter_{index}": str(index) for index in range(20)},
+        }
+        now = time.time() - 3600 + number
+        describe = created(TRAINING, request, members=members, region="us-east-1", now=now)
+        if number >= RUNNING:
+            has_failed = number < RUNNING + FAILED
+            outcome = Outcome(
+                status="Failed" if has_failed else "Completed",
+                failure_reason="AlgorithmError: ValueError: no column" if has_failed else "",
+            )
+            describe = ended(TRAINING, describe, outcome, now + 60)
+        records.create(
+            TRAINING,
+            Record(
+                name=name,
+                region="us-east-1",
+                owner=ownership.server_id,
+                request=request,
+                describe=describe,
+            ),
+        )
+    return ownership
