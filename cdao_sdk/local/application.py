@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from cdao_sdk.local.cloudwatch_metrics import JobMetrics
     from cdao_sdk.local.faults import Rule
     from cdao_sdk.local.injection import Injector
     from cdao_sdk.local.s3.application import S3Application
@@ -56,6 +57,7 @@ class Application:
         s3: S3.
         targets: The services of the JSON protocol by target prefix.
         injector: The faults that requests meet.
+        metrics: CloudWatch's metrics of jobs.
         own: Answers the server's own paths.
     """
 
@@ -65,11 +67,13 @@ class Application:
         s3: S3Application,
         targets: Mapping[str, JsonService],
         injector: Injector,
+        metrics: JobMetrics,
         own: Callable[[Request], Response],
     ) -> None:
         self._s3 = s3
         self._targets = targets
         self._injector = injector
+        self._metrics = metrics
         self._own = own
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -128,6 +132,9 @@ class Application:
     def _served(
         self, request: Request, region: str, service: str, own: Rule | None = None
     ) -> Response:
+        metrics = self._metrics.answer(request)
+        if metrics is not None:
+            return metrics
         prefix, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
         target = self._targets.get(prefix)
         if target:

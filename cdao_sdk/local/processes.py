@@ -17,7 +17,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -59,6 +59,14 @@ class StopFlag(Protocol):
 
     def is_set(self) -> bool:
         """Whether the job is to end now."""
+        ...
+
+
+class Usage(Protocol):
+    """Looks at the processes of a host now and then."""
+
+    def sample(self, pid: int, now: float) -> None:
+        """Look at the children of a process, if it is time."""
         ...
 
 
@@ -126,6 +134,7 @@ class Processes:
         *,
         stop: StopFlag,
         timeout_seconds: float | None = None,
+        usages: Sequence[Usage] = (),
     ) -> GroupExit:
         """Run the hosts of one job and return when all their processes are gone.
 
@@ -136,14 +145,16 @@ class Processes:
             outputs: for each host, what takes its standard output and error as it comes.
             stop: set by anyone to end the job: SIGTERM, and SIGKILL after the grace.
             timeout_seconds: after this time the same happens; None for never.
+            usages: for each host, what looks at its processes now and then; none: nothing does.
 
         Raises:
             SupervisorError: the helper process does not start.
         """
         group = _Group(self.grace_seconds, timeout_seconds)
+        watched = usages or [None] * len(commands)
         with contextlib.closing(group):
-            for command, output in zip(commands, outputs, strict=True):
-                group.add(*self._start(command), output)
+            for command, output, usage in zip(commands, outputs, watched, strict=True):
+                group.add(*self._start(command), output, usage)
             return group.wait(stop)
 
     def close(self) -> None:
@@ -239,11 +250,18 @@ class _Host:
     """One running process of a group: its control socket, and its output to pass on."""
 
     def __init__(
-        self, control: socket.socket, reader: int, output: Callable[[bytes], object]
+        self,
+        control: socket.socket,
+        reader: int,
+        output: Callable[[bytes], object],
+        usage: Usage | None,
     ) -> None:
         self.control = control
         self.reader = reader
         self.output = output
+        self.usage = usage
+        self.told = b""
+        self.keeper: int | None = None
         self.status: ExitStatus | None = None
         self.reading = True
 
@@ -265,8 +283,14 @@ class _Group:
         self._kill_at: float | None = None
         self._cause: Literal["exit", "stop", "timeout"] = "exit"
 
-    def add(self, control: socket.socket, reader: int, output: Callable[[bytes], object]) -> None:
-        host = _Host(control, reader, output)
+    def add(
+        self,
+        control: socket.socket,
+        reader: int,
+        output: Callable[[bytes], object],
+        usage: Usage | None,
+    ) -> None:
+        host = _Host(control, reader, output, usage)
         self._hosts.append(host)
         self._selector.register(control, selectors.EVENT_READ, lambda: self._take_status(host))
         self._selector.register(reader, selectors.EVENT_READ, lambda: self._take_output(host))
@@ -280,6 +304,7 @@ class _Group:
             statuses = [host.status for host in self._hosts if host.status is not None]
             if len(statuses) < len(self._hosts):
                 self._look_after(statuses, stop, now)
+                self._look_at_usage(now)
                 continue
             linger_until = linger_until or now + _LINGER_SECONDS
             if now > linger_until or not any(host.reading for host in self._hosts):
@@ -296,6 +321,12 @@ class _Group:
             self._end(now, "timeout")
         elif any(status.code != 0 for status in ended):
             self._end(now, "exit")
+
+    def _look_at_usage(self, now: float) -> None:
+        for host in self._hosts:
+            if host.usage is not None and host.keeper is not None and host.status is None:
+                with contextlib.suppress(OSError):  # a full disk: the job itself will say so
+                    host.usage.sample(host.keeper, now)
 
     def _end(self, now: float, cause: Literal["exit", "stop", "timeout"]) -> None:
         self._cause = cause
@@ -315,13 +346,27 @@ class _Group:
             host.reading = False
 
     def _take_status(self, host: _Host) -> None:
-        line = _read_line(host.control)
+        """What the keeper says: who it is, and at last how the job ended."""
+        try:
+            told = host.control.recv(4096)
+        except ConnectionResetError:
+            told = b""
+        *lines, host.told = (host.told + told).split(b"\n")
+        answers = [json.loads(line) for line in lines]
+        for answer in answers:
+            host.keeper = answer.get("keeper", host.keeper)
+        last = answers[-1] if answers and "keeper" not in answers[-1] else None
+        if last is None and told:
+            return
         self._selector.unregister(host.control)
         self._ended.append(host)
-        if not line:
+        if last is None:
             host.status = ExitStatus(137, error="the process that ran the job was killed")
             return
-        answer = json.loads(line)
+        self._take_end(host, last)
+
+    @staticmethod
+    def _take_end(host: _Host, answer: Mapping[str, Any]) -> None:
         if "error" in answer:
             host.status = ExitStatus(127, error=answer["error"])
             return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cdao_sdk.local.admin import Admin
 from cdao_sdk.local.application import DEFAULT_REGION, Application
 from cdao_sdk.local.cloudwatch import CloudWatchLogs
+from cdao_sdk.local.cloudwatch_metrics import JobMetrics
 from cdao_sdk.local.executor import Executor
 from cdao_sdk.local.faults import FaultPlan, FaultsRefused, parse_plan, plan_text
 from cdao_sdk.local.http_server import HttpServer, loopback_address
@@ -185,6 +186,7 @@ class _Running:
             s3=S3Application(objects),
             targets={"SageMaker": sagemaker, "Logs_20140328": CloudWatchLogs(root)},
             injector=injector,
+            metrics=JobMetrics(root),
             own=Admin(injector, self._lifecycle),
         )
         self._http.serve(application)

@@ -14,9 +14,9 @@ socket closes, the server ends, or the supervisor ends: no process outlives a ``
 
 Wire format. A spawn request is 4 bytes of length (carrying the file descriptors: control, stdout,
 then those the job inherits from 3 on) and that much JSON. On the control socket the server sends
-``T`` (SIGTERM to the job's group) or ``K`` (SIGKILL to all of it); the keeper answers once, by one
-line of JSON: ``{"code", "signal", "user_seconds", "system_seconds", "max_rss_bytes"}``, or
-``{"error"}``.
+``T`` (SIGTERM to the job's group) or ``K`` (SIGKILL to all of it); the keeper answers by lines of
+JSON: ``{"keeper"}``, its process id, once the job runs, and at the end ``{"code", "signal",
+"user_seconds", "system_seconds", "max_rss_bytes"}``, or ``{"error"}``.
 """
 
 from __future__ import annotations
@@ -226,6 +226,7 @@ def _run_keeper(supervisor: Supervisor, request: Request, fds: list[int]) -> Non
             if request["hosts_file"] and _HOSTS_FILE.is_file():
                 sandbox.show_file(Path(request["hosts_file"]), _HOSTS_FILE)
         keeper = Keeper(control, _start(request, fds[1], fds[2:]))
+        _answer(control, {"keeper": os.getpid()})
         for fd in fds[1:]:
             os.close(fd)
         lifelines = [fd for fd in (supervisor.lifeline, supervisor.server) if fd >= 0]

@@ -111,7 +111,9 @@ class JobUsage:
         now = datetime.now(timezone.utc)
         asked: list[tuple[Job, str, MetricQuery]] = []
         for job in chosen:
-            queries = _queries(job, now, with_series=job.name in opened)
+            queries = _queries(
+                job, now, with_series=job.name in opened, finest=60 if self._gives_hints else 1
+            )
             if len(asked) + len(queries) > QUERIES_A_CALL:
                 break
             asked += ((job, metric, query) for metric, query in queries)
@@ -189,11 +191,15 @@ class JobUsage:
         )
 
 
-def _queries(job: Job, now: datetime, *, with_series: bool) -> list[tuple[str, MetricQuery]]:
+def _queries(
+    job: Job, now: datetime, *, with_series: bool, finest: int
+) -> list[tuple[str, MetricQuery]]:
+    """(metric, query) of what a job uses, and of its own metrics; `finest`: seconds a point."""
     namespace = KINDS[job.kind].api.log_group  # CloudWatch's namespace is called the same
     started, ended = job.seen.started or job.created, job.seen.ended or now
     seconds = max(1.0, (ended - started).total_seconds())
-    period = 60 * max(1, round(seconds / 60 / _MOST_POINTS))
+    # AWS takes multiples of 60 s; the embedded SageMaker knows more of its short jobs.
+    period = finest * max(1, round(seconds / finest / _MOST_POINTS))
     hosts = min(max(1, job.seen.instance_count), _MOST_HOSTS)
     queries = [
         (metric, MetricQuery(namespace, metric, ("Host", f"{job.name}/algo-{number + 1}"), period))

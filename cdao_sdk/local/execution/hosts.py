@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cdao_sdk.local.execution.console import Console
 from cdao_sdk.local.execution.opt_ml import OptMl
+from cdao_sdk.local.process_usage import UsageLog
 from cdao_sdk.local.processes import Command
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ class Host:
         address: its own loopback address, so that all hosts can listen on the same port.
         opt_ml: its `/opt/ml`.
         console: what it prints.
+        usage: what its processes use.
     """
 
     name: str
     address: str
     opt_ml: OptMl
     console: Console
+    usage: UsageLog
 
 
 @contextlib.contextmanager
@@ -67,7 +70,8 @@ def hosts_of(
             console = Console(context.log.open(name), definitions)
             logs.callback(console.close)
             opt_ml = OptMl(context.work / name, mounted=refusal is None)
-            hosts.append(Host(name, address, opt_ml, console))
+            usage = UsageLog(context.job.directory / "usage" / f"{name}.log")
+            hosts.append(Host(name, address, opt_ml, console, usage))
             if refusal is not None:
                 console.note(
                     f"/opt/ml cannot be mounted here ({refusal}): code that names /opt/ml "
@@ -149,6 +153,7 @@ def run_hosts(
         [host.console.write for host in hosts],
         stop=stop or context.stop,
         timeout_seconds=timeout_seconds,
+        usages=[host.usage for host in hosts],
     )
 
 
