@@ -29,7 +29,7 @@ from cdao_sdk.errors import (
 )
 from cdao_sdk.execution_record import ExecutionStatus
 from cdao_sdk.flyte.admin_errors import EntityExists
-from cdao_sdk.flyte.execution import Execution, execution_logs, jobs_of
+from cdao_sdk.flyte.execution import Execution, execution_logs, jobs_of, log_query
 from cdao_sdk.flyte.local_run import new_execution_id
 from cdao_sdk.flyte.node_tree import read_nodes, walk
 from cdao_sdk.flyte.remote_failure import failure_of
@@ -38,6 +38,7 @@ from cdao_sdk.flyte.remote_outputs import read_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime, timedelta
 
     from flytekit.remote import FlyteRemote
 
@@ -302,8 +303,16 @@ class RemoteExecution(Execution):
                 logger.info("jobs of %s as Flyte knows them; AWS: %s", self.id, error)
         return found or jobs_flyte_knows(self.nodes)
 
-    def logs(self, job_name: str | None = None, lines: int = 100) -> list[LogLine]:
-        return execution_logs(self._surroundings.clients(), self.jobs(), job_name, lines)
+    def logs(
+        self,
+        job_name: str | None = None,
+        lines: int = 100,
+        *,
+        since: str | datetime | timedelta | None = None,
+        grep: str | None = None,
+    ) -> list[LogLine]:
+        query = log_query(lines, since=since, grep=grep)
+        return execution_logs(self._surroundings.clients(), self.jobs(), job_name, query)
 
     # --- what can be done with it ---
 
