@@ -9,16 +9,34 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cdao_sdk.flyte.deck_charts import duration, line_chart, moment, number, timeline, words
+from cdao_sdk.flyte.deck_charts import (
+    dollars,
+    duration,
+    line_chart,
+    moment,
+    number,
+    timeline,
+    words,
+)
 from cdao_sdk.kinds.redaction import one_line, redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from cdao_sdk.flyte.deck_facts import JobFacts
     from cdao_sdk.kinds.failures import Diagnosis
 
-__all__ = ["MOST_BYTES", "job_deck"]
+__all__ = [
+    "MOST_BYTES",
+    "card",
+    "deck_style",
+    "job_deck",
+    "job_sections",
+    "log_end",
+    "metric_list",
+    "traceback",
+    "web_links",
+]
 
 MOST_BYTES = 200_000
 """No deck is larger."""
@@ -47,26 +65,12 @@ def job_deck(facts: JobFacts) -> str:
 
 
 @functools.cache
-def _style() -> str:
+def deck_style() -> str:
+    """The deck's CSS."""
     return (importlib.resources.files("cdao_sdk.flyte") / "deck.css").read_text("utf-8")
 
 
 def _page(facts: JobFacts, share: float) -> str:
-    rows = max(1, int(_ROWS * share))
-    parts = (
-        _header(facts),
-        _tiles(facts),
-        _failure(facts, share) if facts.diagnosis else "",
-        _card("Timeline", timeline(facts.stages[:rows], facts.ended or facts.taken)),
-        _card("Metrics", _metrics(facts, share)),
-        _columns(
-            _card("Job", _table(_job_rows(facts), rows)),
-            _card("Data", _table(_data_rows(facts), rows))
-            + _card("Hyperparameters", _table(_hyperparameters(facts), rows)),
-        ),
-        "" if facts.diagnosis else _log(facts, share, "card"),
-        _footer(facts),
-    )
     title = escape(one_line(facts.job_name, 120))
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
@@ -74,18 +78,37 @@ def _page(facts: JobFacts, share: float) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         '<meta name="referrer" content="no-referrer">'
-        f"<title>{title}</title><style>{_style()}</style></head>"
-        f"<body>{''.join(parts)}</body></html>"
+        f"<title>{title}</title><style>{deck_style()}</style></head>"
+        f"<body>{_header(facts)}{job_sections(facts, share)}{_footer(facts)}</body></html>"
     )
+
+
+def job_sections(facts: JobFacts, share: float = 1.0, *, has_metrics: bool = True) -> str:
+    """What a deck says of a job between its header and its footer.
+
+    Args:
+        facts: The job.
+        share: How much of long lists is shown, from 0 to 1.
+        has_metrics: Whether its metrics are wanted.
+    """
+    rows = max(1, int(_ROWS * share))
+    parts = (
+        _tiles(facts),
+        _failure(facts, share) if facts.diagnosis else "",
+        card("Timeline", timeline(facts.stages[:rows], facts.ended or facts.taken)),
+        card("Metrics", metric_list(facts, share)) if has_metrics else "",
+        _columns(
+            card("Job", _table(_job_rows(facts), rows)),
+            card("Data", _table(_data_rows(facts), rows))
+            + card("Hyperparameters", _table(_hyperparameters(facts), rows)),
+        ),
+        "" if facts.diagnosis else log_end(facts, share, "card"),
+    )
+    return "".join(parts)
 
 
 def _header(facts: JobFacts) -> str:
-    links = "".join(
-        f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">'
-        f"{escape(one_line(title, 60))}</a>"
-        for title, url in facts.links[:8]
-        if _is_web(url)
-    )
+    links = web_links(facts.links)
     message = one_line(facts.message, 200)
     said = {facts.status.lower(), facts.secondary_status.lower()}
     repeats = facts.diagnosis is not None or message.lower() in said
@@ -104,6 +127,16 @@ def _header(facts: JobFacts) -> str:
         f'<div class="marks">{"".join(marks)}</div></div>'
         + (f"<nav>{links}</nav>" if links else "")
         + "</header>"
+    )
+
+
+def web_links(links: Sequence[tuple[str, str]]) -> str:
+    """(title, URL) as links, those that are none left out."""
+    return "".join(
+        f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">'
+        f"{escape(one_line(title, 60))}</a>"
+        for title, url in links[:8]
+        if _is_web(url)
     )
 
 
@@ -148,9 +181,8 @@ def _cost(facts: JobFacts) -> tuple[str, str]:
     if facts.cost is None:
         unpriced = facts.billable_seconds is not None and facts.hosts
         return _NOTHING, "no list price is known" if unpriced else ""
-    usd = facts.cost.usd
     as_of = f" of {escape(facts.cost.as_of)}" if facts.cost.as_of else ""
-    return f"${usd:,.2f}" if usd >= 0.01 else f"${usd:.4f}", f"list price{as_of}, without storage"
+    return dollars(facts.cost.usd), f"list price{as_of}, without storage"
 
 
 def _failure(facts: JobFacts, share: float) -> str:
@@ -168,13 +200,14 @@ def _failure(facts: JobFacts, share: float) -> str:
         f'<p class="cause">{escape(one_line(diagnosis.cause, 500))}</p>'
         f'<p class="mend"><b>What to do:</b> {escape(one_line(diagnosis.mend, 500))}</p>'
         + (f'<p class="evidence mono soft">{escape(evidence)}</p>' if said else "")
-        + _traceback(diagnosis)
-        + _log(facts, share, "")
+        + traceback(diagnosis)
+        + log_end(facts, share)
         + "</section>"
     )
 
 
-def _traceback(diagnosis: Diagnosis) -> str:
+def traceback(diagnosis: Diagnosis) -> str:
+    """The end of the user's traceback, unfolded; empty if there is none."""
     lines = textwrap.dedent(redacted(diagnosis.user_traceback)).splitlines()[-20:]
     if not lines:
         return ""
@@ -182,8 +215,8 @@ def _traceback(diagnosis: Diagnosis) -> str:
     return f"<details open><summary>Traceback</summary><pre>{text}</pre></details>"
 
 
-def _log(facts: JobFacts, share: float, style: str) -> str:
-    """The log's end: closed where the job is well, for whoever wants it."""
+def log_end(facts: JobFacts, share: float = 1.0, style: str = "") -> str:
+    """The log's end; open where it alone tells why the job failed."""
     kept = max(1, int(_LOG_LINES * share))
     lines = [redacted(line)[:_LOG_LINE].rstrip() for line in facts.log_tail[-kept:]]
     if not any(lines):
@@ -195,7 +228,7 @@ def _log(facts: JobFacts, share: float, style: str) -> str:
     return f'<section class="{style}">{inner}</section>' if style else inner
 
 
-def _metrics(facts: JobFacts, share: float) -> str:
+def metric_list(facts: JobFacts, share: float = 1.0) -> str:
     """Those that have a course first, with its chart; then those of one value."""
     known = {name: points[-1][1] for name, points in facts.series.items() if points}
     values = {**known, **facts.metrics}
@@ -213,6 +246,7 @@ def _metrics(facts: JobFacts, share: float) -> str:
 
 
 def _job_rows(facts: JobFacts) -> Iterable[tuple[str, str]]:
+    yield "Execution", facts.execution
     yield "ARN", facts.arn
     yield "Image", facts.image
     yield "Role", facts.role
@@ -254,10 +288,13 @@ def _columns(*sides: str) -> str:
     return f'<div class="columns">{filled}</div>' if filled else ""
 
 
-def _card(title: str, inner: str) -> str:
+def card(title: str, inner: str) -> str:
+    """A part of the page under a title; empty if there is nothing in it."""
     return f'<section class="card"><h2>{title}</h2>{inner}</section>' if inner else ""
 
 
 def _footer(facts: JobFacts) -> str:
     seen = f", seen {moment(facts.taken)}" if facts.taken else ""
-    return f"<footer>Written by CDAO SDK from SageMaker's answer{seen}.</footer>"
+    execution = escape(one_line(facts.execution, 100))
+    whole = f" All jobs of its execution: <code>cdao report {execution}</code>" if execution else ""
+    return f"<footer>Written by CDAO SDK from SageMaker's answer{seen}.{whole}</footer>"

@@ -72,6 +72,18 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def dollars(usd: float) -> str:
+    """US dollars; a small sum is not rounded to nothing.
+
+    Example:
+        >>> dollars(1234.5), dollars(0.0042), dollars(0.00001), dollars(0)
+        ('$1,234.50', '$0.0042', '<$0.0001', '$0.00')
+    """
+    if usd == 0 or usd >= 0.01:
+        return f"${usd:,.2f}"
+    return f"${usd:.4f}" if usd >= 0.0001 else "<$0.0001"
+
+
 def words(status: str) -> str:
     """A status of SageMaker's as people read it.
 
@@ -83,21 +95,31 @@ def words(status: str) -> str:
     return " ".join([first, *(word if word.isupper() else word.lower() for word in rest)])
 
 
+def colour(status: str) -> str:
+    """The CSS class of a stretch of time; empty for what is none, such as ``"Completed"``.
+
+    Example:
+        >>> colour("Training"), colour("Completed"), colour("SomethingNew")
+        ('work', '', 'other')
+    """
+    return "" if status in _ENDS else _COLOURS.get(status, "other")
+
+
 def timeline(stages: Sequence[Stage], until: dt.datetime | None) -> str:
     """A bar of the job's time, and what each part of it was; empty if there is nothing to show."""
-    spans = [(stage, _seconds(stage, until)) for stage in stages if stage.status not in _ENDS]
+    spans = [(stage, _seconds(stage, until)) for stage in stages if colour(stage.status)]
     shown = [(stage, seconds) for stage, seconds in spans if seconds]
     if not shown:
         return ""
     total = sum(seconds for _, seconds in shown)
     parts = [
-        f'<i class="{_COLOURS.get(stage.status, "other")}" style="flex:{seconds / total:.5f} 1 0" '
+        f'<i class="{colour(stage.status)}" style="flex:{seconds / total:.5f} 1 0" '
         f'title="{escape(words(stage.status))}: {duration(seconds)}"></i>'
         for stage, seconds in shown
     ]
     told = ", ".join(f"{words(stage.status)} {duration(seconds)}" for stage, seconds in shown)
     legend = [
-        f'<li><i class="{_COLOURS.get(stage.status, "other")}"></i>'
+        f'<li><i class="{colour(stage.status)}"></i>'
         f"<b>{escape(words(stage.status))}</b><span>{duration(seconds)}</span>"
         + (f"<small>{escape(one_line(stage.message, 200))}</small>" if stage.message else "")
         + "</li>"

@@ -102,6 +102,7 @@ class JobFacts:
         diagnosis: Why it failed; ``None`` if it did not.
         log_tail: Its last log lines, oldest first.
         taken: Now: until when a job that goes on has run.
+        execution: Id of the execution that it belongs to; empty if that is unknown.
     """
 
     job_name: str
@@ -132,6 +133,7 @@ class JobFacts:
     diagnosis: Diagnosis | None = None
     log_tail: tuple[str, ...] = ()
     taken: dt.datetime | None = None
+    execution: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -153,6 +155,7 @@ def facts_of(
     diagnosis: Diagnosis | None = None,
     series: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     taken: dt.datetime | None = None,
+    execution: str = "",
 ) -> JobFacts:
     """Reads a Describe answer for the deck.
 
@@ -166,6 +169,7 @@ def facts_of(
         diagnosis: From :func:`cdao_sdk.kinds.failures.translate`, if the job failed.
         series: (x, y) by metric.
         taken: Now, for a job that goes on.
+        execution: Id of the execution that it belongs to.
     """
     hosts = tuple((name, count) for name, count in _hosts(description) if name)
     savings = read.spot_savings_percent(observation.training_seconds, observation.billable_seconds)
@@ -199,6 +203,7 @@ def facts_of(
         diagnosis=diagnosis,
         log_tail=tuple(log_tail),
         taken=taken,
+        execution=execution,
     )
 
 

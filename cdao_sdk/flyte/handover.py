@@ -80,6 +80,7 @@ class Handover:
             links=links,
             diagnosis=diagnosis,
             taken=dt.datetime.now(dt.timezone.utc),
+            execution=self._meta.execution,
         )
         await self._write("deck.html", job_deck(facts).encode())
 
