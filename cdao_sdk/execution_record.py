@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from cdao_sdk.errors import CdaoError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["ExecutionRecord", "ExecutionStatus"]
 
@@ -45,6 +48,7 @@ class ExecutionRecord:
         nodes: Ids of its nodes, in the order of their dependencies.
         ended: When it ended; empty before.
         error: Why it failed; empty otherwise.
+        needs: Node's id → ids of the nodes that it waits for.
     """
 
     id: str
@@ -55,6 +59,7 @@ class ExecutionRecord:
     nodes: tuple[str, ...] = ()
     ended: str = ""
     error: str = ""
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
 
     def write(self, folder: Path) -> None:
         """Put the record into a folder, whole or not at all."""
@@ -77,9 +82,10 @@ class ExecutionRecord:
         try:
             values = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
             values["nodes"] = tuple(values["nodes"])
+            values["needs"] = {node: tuple(each) for node, each in values.get("needs", {}).items()}
             values["status"] = ExecutionStatus(values["status"])
             record = cls(**values)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             msg = f"The record {path} cannot be read: {type(error).__name__}: {error}"
             raise CdaoError(msg) from error
         if record.status.is_over or _is_alive(record.pid):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flytekit.core.array_node import ArrayNode
 from flytekit.core.array_node_map_task import ArrayNodeMapTask
 from flytekit.core.base_task import PythonTask
+from flytekit.core.constants import GLOBAL_INPUT_NODE_ID
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 from flytekit.core.launch_plan import LaunchPlan
 from flytekit.core.promise import Promise, VoidPromise
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from cdao_sdk.flyte.node_policy import NodePolicy
     from cdao_sdk.flyte.run_inputs import Entity
 
-__all__ = ["execute", "node_order"]
+__all__ = ["execute", "node_needs", "node_order"]
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,25 @@ def node_order(entity: Entity) -> list[str]:
         ids = [f"{node.id}-{name}" for name in node_order(inner)] if inner else [str(node.id)]
         found += ids
     return found
+
+
+def node_needs(entity: Entity) -> dict[str, tuple[str, ...]]:
+    """Node's id → ids of the nodes that it waits for.
+
+    Nodes of a subworkflow have ids that begin with its node's, and wait for what that one waits
+    for besides.
+    """
+    workflow = _workflow_of(entity)
+    if workflow is None:
+        return {}
+    workflow.compile()
+    needs: dict[str, tuple[str, ...]] = {}
+    for node in workflow.nodes:
+        above = (str(upstream.id) for upstream in node.upstream_nodes)
+        needs[str(node.id)] = tuple(name for name in above if name != GLOBAL_INPUT_NODE_ID)
+        for inner, names in node_needs(node.flyte_entity).items():
+            needs[f"{node.id}-{inner}"] = tuple(f"{node.id}-{name}" for name in names)
+    return needs
 
 
 def _workflow_of(entity: Any) -> WorkflowBase | None:
