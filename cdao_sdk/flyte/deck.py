@@ -46,6 +46,7 @@ _ROWS, _VALUE = 100, 600
 _METRICS = 40
 _URL = 2_000
 _LOG_LINES, _LOG_LINE = 60, 500
+_LOOKED_AT = 1_500  # characters of a text in which secrets are looked for, before it is cut
 
 # Nothing may be loaded or run; the page's own style is all that it has.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -100,7 +101,7 @@ def job_sections(facts: JobFacts, share: float = 1.0, *, has_metrics: bool = Tru
         _columns(
             card("Job", _table(_job_rows(facts), rows)),
             card("Data", _table(_data_rows(facts), rows))
-            + card("Hyperparameters", _table(_hyperparameters(facts), rows)),
+            + card("Hyperparameters", _table(facts.hyperparameters.items(), rows)),
         ),
         "" if facts.diagnosis else log_end(facts, share, "card"),
     )
@@ -218,7 +219,7 @@ def traceback(diagnosis: Diagnosis) -> str:
 def log_end(facts: JobFacts, share: float = 1.0, style: str = "") -> str:
     """The log's end; open where it alone tells why the job failed."""
     kept = max(1, int(_LOG_LINES * share))
-    lines = [redacted(line)[:_LOG_LINE].rstrip() for line in facts.log_tail[-kept:]]
+    lines = [redacted(line[:_LOOKED_AT])[:_LOG_LINE].rstrip() for line in facts.log_tail[-kept:]]
     if not any(lines):
         return ""
     text = "\n".join(escape(line, quote=False) for line in lines)
@@ -232,15 +233,17 @@ def metric_list(facts: JobFacts, share: float = 1.0) -> str:
     """Those that have a course first, with its chart; then those of one value."""
     known = {name: points[-1][1] for name, points in facts.series.items() if points}
     values = {**known, **facts.metrics}
-    charts = {name: line_chart(one_line(name, 120), facts.series.get(name, ())) for name in values}
     most = max(1, int(_METRICS * share))
-    items = [
-        f'<li><div class="name">{escape(one_line(name, 120))}</div>'
-        f'<div class="value">{number(values[name])}</div>{chart}</li>'
-        for name, chart in charts.items()
-    ]
-    drawn = [item for item, chart in zip(items, charts.values(), strict=True) if chart][:most]
-    plain = [item for item, chart in zip(items, charts.values(), strict=True) if not chart][:most]
+    drawn: list[str] = []
+    plain: list[str] = []
+    for name, value in values.items():
+        chart = line_chart(one_line(name, 120), facts.series.get(name, ()))
+        (drawn if chart else plain).append(
+            f'<li><div class="name">{escape(one_line(name, 120))}</div>'
+            f'<div class="value">{number(value)}</div>{chart}</li>'
+        )
+        if max(len(drawn), len(plain)) >= most:
+            break
     lists = (("metrics", drawn), ("metrics plain", plain))
     return "".join(f'<ul class="{style}">{"".join(each)}</ul>' for style, each in lists if each)
 
@@ -264,23 +267,23 @@ def _data_rows(facts: JobFacts) -> Iterable[tuple[str, str]]:
     yield from ((f"out: {name}" if name else "out", uri) for name, uri in facts.outputs)
 
 
-def _hyperparameters(facts: JobFacts) -> Iterable[tuple[str, str]]:
-    for name, value in facts.hyperparameters.items():
-        # With its name, so that a password is seen to be one.
-        shown = redacted(f"{name}={value}")
-        yield name, shown[len(name) + 1 :] if shown.startswith(f"{name}=") else shown
-
-
 def _table(rows: Iterable[tuple[str, str]], most: int) -> str:
     filled = [(name, value) for name, value in rows if value]
     cells = "".join(
         f'<tr><th scope="row">{escape(one_line(name, 120))}</th>'
-        f'<td class="mono">{escape(one_line(value, _VALUE))}</td></tr>'
+        f'<td class="mono">{escape(_named(name, value))}</td></tr>'
         for name, value in filled[:most]
     )
     rest = len(filled) - most
     more = f'<tr><th>…</th><td class="soft">{rest} more</td></tr>' if rest > 0 else ""
     return f"<table>{cells}{more}</table>" if cells else ""
+
+
+def _named(name: str, value: str) -> str:
+    """A value in one line; it is looked at with its name, so that a password is seen to be one."""
+    name = name[:120]
+    shown = one_line(f"{name}={value[:_LOOKED_AT]}", _VALUE + len(name))
+    return shown[len(name) + 1 :] if shown.startswith(f"{name}=") else shown
 
 
 def _columns(*sides: str) -> str:
