@@ -257,6 +257,10 @@ class TestPage:
         assert "Last 2 log lines" in text
         assert "two <b>" in text
 
+    def test_it_says_how_to_see_the_whole_execution(self) -> None:
+        read = dataclasses.replace(facts(), execution="a0f3a9d1c0b7e5f60718")
+        assert "cdao report a0f3a9d1c0b7e5f60718" in assert_harmless(job_deck(read)).text
+
     def test_unknown_cost_is_a_dash_and_never_zero(self) -> None:
         page = assert_harmless(job_deck(dataclasses.replace(facts(), cost=None)))
         assert "$" not in page.text
