@@ -4,6 +4,7 @@ from ._job import current_job as current_job
 from ._plan import plan as plan
 from ._run import get_execution as get_execution
 from ._run import monitor_sagemaker_jobs as monitor_sagemaker_jobs
+from ._run import report_sagemaker_jobs as report_sagemaker_jobs
 from ._run import run as run
 from ._version import __version__ as __version__
 from .decorators import sagemaker_batch_transform as sagemaker_batch_transform
@@ -26,5 +27,6 @@ from .errors import ResourcesUnavailable as ResourcesUnavailable
 from .errors import SpecError as SpecError
 from .errors import SubmissionError as SubmissionError
 from .flyte.execution import Execution as Execution
+from .flyte.execution_report import Report as Report
 from .flyte.planning.values import Plan as Plan
 from .kinds.parameters import Channel as Channel

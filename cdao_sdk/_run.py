@@ -34,17 +34,25 @@ from cdao_sdk.flyte.task_cache import TaskCache
 from cdao_sdk.settings import holder
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
     from pathlib import Path
 
     from flytekit import FlyteContext
 
+    from cdao_sdk.flyte.execution_report import Report
     from cdao_sdk.flyte.remote_execution import RemoteExecution, Surroundings
     from cdao_sdk.flyte.run_inputs import Entity, Runnable
     from cdao_sdk.flyte.services import Services
     from cdao_sdk.settings import Settings
 
-__all__ = ["get_execution", "loose_run", "monitor_sagemaker_jobs", "run"]
+__all__ = [
+    "get_execution",
+    "loose_run",
+    "monitor_sagemaker_jobs",
+    "report_sagemaker_jobs",
+    "run",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +137,7 @@ def run(
         context=context,
         records=_records(in_force),
         viewer=functools.partial(_view, settings=in_force),
+        reporter=functools.partial(_report, settings=in_force),
     )
     _running.add(execution)
     return execution.start()
@@ -273,6 +282,37 @@ def _view(execution: Execution, *, settings: Settings) -> None:
     from cdao_sdk.monitor.watching import watch
 
     watch(execution.id, connect(settings).clients, settings)
+
+
+def _report(execution: Execution, *, settings: Settings) -> Report:
+    from cdao_sdk.monitor.report_source import report_of
+
+    return report_of(execution.id, connect(settings).clients, settings)
+
+
+def report_sagemaker_jobs(execution_id: str, path: str | os.PathLike[str] | None = None) -> Report:
+    """What the SageMaker jobs of an execution did, took and cost, as one HTML page.
+
+    It may be over since long, and have run elsewhere: AWS is asked, by its id.
+
+    Args:
+        execution_id: An execution's id (``execution.id``), or the name of one SageMaker job.
+        path: File, or folder, to write it to; None: it is not written.
+
+    Returns:
+        The report: ``html``, ``save()``, ``frame()``; a notebook shows it.
+
+    Raises:
+        NotFound: No such execution and no such job.
+        CdaoError: The file cannot be written.
+    """
+    from cdao_sdk.monitor.report_source import report_of
+
+    settings = holder.gather().settings
+    report = report_of(str(execution_id), connect(settings).clients, settings)
+    if path is not None:
+        report.save(path)
+    return report
 
 
 def _stop_at_exit() -> None:

@@ -24,7 +24,7 @@ from cdao_sdk.aws.watch import JobWatch
 from cdao_sdk.errors import CdaoError, ExecutionTimeout, JobStopped, NotFound
 from cdao_sdk.execution_record import ExecutionRecord, ExecutionStatus
 from cdao_sdk.flyte.downloads import bind_downloads
-from cdao_sdk.flyte.local_engine import execute, node_order
+from cdao_sdk.flyte.local_engine import execute, node_needs, node_order
 from cdao_sdk.flyte.threads import own_context_stack
 from cdao_sdk.kinds.naming import execution_slug
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cdao_sdk.aws.logs import LogLine
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
+    from cdao_sdk.flyte.execution_report import Report
     from cdao_sdk.flyte.local_run import LocalRun
     from cdao_sdk.flyte.node_tree import NodeExecution
     from cdao_sdk.flyte.run_inputs import Entity
@@ -163,6 +164,26 @@ class Execution(abc.ABC):
     def monitor(self) -> None:
         """Show its jobs: in a terminal until they are done, in a notebook at once."""
 
+    def report(self, path: str | os.PathLike[str] | None = None) -> Report:
+        """What its jobs did, took and cost, as one HTML page.
+
+        While it runs it is a report so far. In a notebook, the last line of a cell shows it.
+
+        Args:
+            path: File, or folder, to write it to; None: it is not written.
+
+        Raises:
+            CdaoError: The file cannot be written.
+            SubmissionError: AWS refused to say what became of the jobs.
+        """
+        report = self._report()
+        if path is not None:
+            report.save(path)
+        return report
+
+    @abc.abstractmethod
+    def _report(self) -> Report: ...
+
 
 def jobs_of(clients: AwsClients, execution_id: str) -> JobWatch:
     """A watch on the jobs of an execution, by its id alone."""
@@ -179,6 +200,7 @@ class LocalExecution(Execution):
         context: flytekit's context, which tells where offloaded data goes.
         records: Folder for its record.
         viewer: Shows an execution.
+        reporter: Makes its report.
     """
 
     def __init__(
@@ -190,6 +212,7 @@ class LocalExecution(Execution):
         context: FlyteContext,
         records: Path,
         viewer: Callable[[Execution], None],
+        reporter: Callable[[Execution], Report],
     ) -> None:
         self._entity = entity
         self._inputs = inputs
@@ -197,6 +220,7 @@ class LocalExecution(Execution):
         self._context = context
         self._records = records
         self._viewer = viewer
+        self._reporter = reporter
         self._error: Exception | None = None
         self._outputs: dict[str, object] = {}
         self._done = threading.Event()
@@ -208,6 +232,7 @@ class LocalExecution(Execution):
             created=_now(),
             pid=os.getpid(),
             nodes=tuple(node_order(entity)),
+            needs=node_needs(entity),
         )
         self._thread = threading.Thread(
             target=contextvars.copy_context().run,
@@ -315,6 +340,9 @@ class LocalExecution(Execution):
 
     def monitor(self) -> None:
         self._viewer(self)
+
+    def _report(self) -> Report:
+        return self._reporter(self)
 
     def finished(self, timeout: float) -> bool:
         """Wait for the end without raising what went wrong.

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from typing_extensions import assert_type
@@ -15,11 +16,13 @@ import cdao_sdk
 from cdao_sdk import (
     Channel,
     Execution,
+    Report,
     configure,
     configure_sagemaker,
     current_job,
     get_execution,
     monitor_sagemaker_jobs,
+    report_sagemaker_jobs,
     run,
     sagemaker_batch_transform_task,
     sagemaker_processing,
@@ -145,6 +148,10 @@ def execution_has_its_members(execution: Execution) -> None:
     assert_type(execution.relaunch(overwrite_cache=True), Execution)
     assert_type(get_execution(execution.id), ExecutionRecord | Execution)
     monitor_sagemaker_jobs(execution.id)
+    assert_type(execution.report("report.html"), Report)
+    assert_type(report_sagemaker_jobs(execution.id), Report)
+    assert_type(execution.report().save("folder/"), Path)
+    assert_type(execution.report().html, str)
 
 
 # Inside a job.
