@@ -19,6 +19,7 @@ from cdao_sdk.cli.local import local
 from cdao_sdk.cli.logs import logs
 from cdao_sdk.cli.plan import plan
 from cdao_sdk.cli.register import register
+from cdao_sdk.cli.report import report
 from cdao_sdk.cli.run import run
 from cdao_sdk.errors import CdaoError
 
@@ -92,6 +93,7 @@ _COMMANDS = (
     jobs,
     monitor,
     logs,
+    report,
     stop,
     local,
     connector,

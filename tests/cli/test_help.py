@@ -19,6 +19,7 @@ COMMANDS = [
     "monitor",
     "logs",
     "register",
+    "report",
     "stop",
     "local",
     "local start",
