@@ -2,58 +2,74 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from cdao_sdk._version import __version__
-from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.aws.calls import call
-from cdao_sdk.errors import CdaoError
 from cdao_sdk.execution_record import ExecutionRecord
 from cdao_sdk.flyte.deck_facts import facts_of
 from cdao_sdk.flyte.execution_report import Report
-from cdao_sdk.kinds.failures import translate
-from cdao_sdk.kinds.links import console_links
 from cdao_sdk.kinds.registry import KINDS
 from cdao_sdk.monitor.feed import JobFeed
 from cdao_sdk.monitor.report import report_page
 from cdao_sdk.monitor.report_contents import contents_of, facts_document, summary_text
-from cdao_sdk.monitor.report_facts import MOST_DIAGNOSED, RunFacts
+from cdao_sdk.monitor.report_facts import RunFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cdao_sdk.aws.session import AwsClients
+    from cdao_sdk.aws.watch import Job
     from cdao_sdk.flyte.deck_facts import JobFacts
+    from cdao_sdk.monitor.feed import RemoteSource
     from cdao_sdk.monitor.snapshot import JobRow, Snapshot
     from cdao_sdk.settings import Settings
 
 __all__ = ["report_of"]
 
-logger = logging.getLogger(__name__)
+# Of so many jobs the logs and metrics are read: of those that a report tells of in full.
+_MOST_LOOKED_AT = 60
+# Thousands of jobs are described a dozen at a time; the rest is told as far as lists tell.
+_PATIENCE_SECONDS = 180.0
 
-# Jobs that are described for their stages, data and hyperparameters; the row tells of the others.
-_MOST_DESCRIBED = 300
-_DESCRIBES_AT_ONCE = 10
 
-
-def report_of(identifier: str, clients: AwsClients, settings: Settings) -> Report:
+def report_of(
+    identifier: str,
+    clients: AwsClients,
+    settings: Settings,
+    *,
+    remote: RemoteSource | None = None,
+    url: str = "",
+) -> Report:
     """The report of an execution, or of one job, as things stand now.
 
     Args:
         identifier: An execution's id, or a job's whole name.
         clients: Where to look.
         settings: Tell where records are.
+        remote: The execution, if it runs on a cluster.
+        url: Where Flyte's console shows it.
 
     Raises:
         NotFound: No such execution and no such job.
         SubmissionError: AWS refused to list jobs.
     """
-    snapshot = JobFeed(identifier, clients, settings).open()
-    described = bridge.run(_describe_all(clients, _worth_describing(snapshot), snapshot.taken))
-    contents = contents_of(snapshot, _run_facts(identifier, clients, settings), described)
+    feed = JobFeed(identifier, clients, settings, remote=remote)
+    first = feed.open()
+    feed.look_at(row.name for row in _worth_a_look(first))
+    snapshot = _settled(feed)
+    rows = {row.name: row for row in snapshot.jobs}
+    described = {
+        job.name: _facts(job, rows[job.name], snapshot, clients)
+        for job in feed.jobs
+        if job.is_described and job.kind in KINDS and job.name in rows
+    }
+    run = _run_facts(identifier, clients, settings)
+    if remote is not None:
+        run = replace(run, id=remote.id, workflow=remote.workflow, url=url)
+    contents = contents_of(snapshot, run, described)
     return Report(
         execution=identifier,
         html=report_page(contents),
@@ -62,64 +78,33 @@ def report_of(identifier: str, clients: AwsClients, settings: Settings) -> Repor
     )
 
 
-def _worth_describing(snapshot: Snapshot) -> Sequence[JobRow]:
+def _worth_a_look(snapshot: Snapshot) -> Sequence[JobRow]:
     """Failed jobs first, then the longest."""
     order = sorted(
         snapshot.jobs, key=lambda row: (row.state != "failed", -row.elapsed_seconds, row.name)
     )
-    return order[:_MOST_DESCRIBED]
+    return order[:_MOST_LOOKED_AT]
 
 
-async def _describe_all(
-    clients: AwsClients, rows: Sequence[JobRow], taken: datetime
-) -> dict[str, JobFacts]:
-    places = asyncio.Semaphore(_DESCRIBES_AT_ONCE)
-
-    async def one(number: int, row: JobRow) -> JobFacts | None:
-        async with places:
-            wants_diagnosis = row.state == "failed" and number < MOST_DIAGNOSED
-            return await _described(clients, row, taken, wants_diagnosis=wants_diagnosis)
-
-    found = await asyncio.gather(*(one(number, row) for number, row in enumerate(rows)))
-    return {row.name: facts for row, facts in zip(rows, found, strict=True) if facts is not None}
+def _settled(feed: JobFeed) -> Snapshot:
+    """A snapshot of which all is read that there is to be read."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    snapshot = feed.snapshot(fresh=True)
+    while not feed.is_settled and time.monotonic() < deadline:
+        snapshot = feed.snapshot(fresh=True)
+    return snapshot
 
 
-async def _described(
-    clients: AwsClients, row: JobRow, taken: datetime, *, wants_diagnosis: bool
-) -> JobFacts | None:
-    kind = KINDS.get(row.kind)
-    if kind is None:
-        return None
-    try:
-        answer = await call(
-            clients, "sagemaker", kind.api.describe, {kind.api.name_field: row.name}
-        )
-    except CdaoError as error:  # not allowed, throttled or deleted: the row tells enough
-        logger.info("the report does without the description of %s: %s", row.name, error)
-        return None
-    seen = kind.observe(answer)
-    region = clients.target.region
-    diagnosis = row.diagnosis
-    if diagnosis is None and wants_diagnosis:
-        diagnosis = translate(
-            seen.failure_reason,
-            log_tail=row.log_tail,
-            status=seen.status,
-            secondary_status=seen.secondary_status,
-            kind=row.kind,
-            instance_type=seen.instance_type,
-        )
-    embedded = clients.target.is_embedded  # AWS's console knows nothing of its jobs
-    links = row.links or (() if embedded else console_links(row.kind, row.name, region).titled)
+def _facts(job: Job, row: JobRow, snapshot: Snapshot, clients: AwsClients) -> JobFacts:
     return facts_of(
-        kind,
-        answer,
-        seen,
-        region=region,
+        KINDS[job.kind],
+        job.description,
+        job.seen,
+        region=clients.target.region,
         log_tail=row.log_tail,
-        links=links,
-        diagnosis=diagnosis,
-        taken=taken,
+        links=row.links,
+        diagnosis=row.diagnosis,
+        taken=snapshot.taken,
     )
 
 
