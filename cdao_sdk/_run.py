@@ -160,6 +160,7 @@ def _surroundings(settings: Settings) -> Surroundings:
         poll_seconds=settings.poll_interval_seconds,
         clients=lambda: connect(settings).clients,
         viewer=functools.partial(_view_remote, settings=settings),
+        reporter=functools.partial(_report_remote, settings=settings),
     )
 
 
@@ -263,13 +264,20 @@ def monitor_sagemaker_jobs(execution_id: str) -> None:
     from cdao_sdk.monitor.watching import watch
 
     settings = holder.gather().settings
+    if found := _on_the_cluster(str(execution_id), settings):
+        found.monitor()
+        return
+    watch(str(execution_id), connect(settings).clients, settings)
+
+
+def _on_the_cluster(execution_id: str, settings: Settings) -> Execution | None:
+    """The execution of that id on the cluster, if there are both."""
     if settings.admin_endpoint:
         with contextlib.suppress(NotFound):  # a job's name, for instance
-            found = get_execution(str(execution_id))
+            found = get_execution(execution_id)
             if isinstance(found, Execution):
-                found.monitor()
-                return
-    watch(str(execution_id), connect(settings).clients, settings)
+                return found
+    return None
 
 
 def _view_remote(execution: RemoteExecution, *, settings: Settings) -> None:
@@ -282,6 +290,13 @@ def _view(execution: Execution, *, settings: Settings) -> None:
     from cdao_sdk.monitor.watching import watch
 
     watch(execution.id, connect(settings).clients, settings)
+
+
+def _report_remote(execution: RemoteExecution, *, settings: Settings) -> Report:
+    from cdao_sdk.monitor.report_source import report_of
+
+    clients = connect(settings).clients
+    return report_of(execution.id, clients, settings, remote=execution, url=execution.url)
 
 
 def _report(execution: Execution, *, settings: Settings) -> Report:
@@ -309,6 +324,8 @@ def report_sagemaker_jobs(execution_id: str, path: str | os.PathLike[str] | None
     from cdao_sdk.monitor.report_source import report_of
 
     settings = holder.gather().settings
+    if found := _on_the_cluster(str(execution_id), settings):
+        return found.report(path)
     report = report_of(str(execution_id), connect(settings).clients, settings)
     if path is not None:
         report.save(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import rich_click
 
-from cdao_sdk.cli.services import connected
+from cdao_sdk.cli.services import connected, on_cluster
 
 __all__ = ["report"]
 
@@ -45,8 +45,11 @@ def report(execution: str, output: str | None, *, opens: bool, as_json: bool) ->
         raise click.UsageError(msg)
     from cdao_sdk.monitor.report_source import report_of
 
-    clients, settings = connected()
-    made = report_of(execution, clients, settings)
+    if found := on_cluster(execution):
+        made = found.report()
+    else:
+        clients, settings = connected()
+        made = report_of(execution, clients, settings)
     if as_json:
         click.echo(json.dumps(made.facts, indent=2, ensure_ascii=False, allow_nan=False))
     if output == "-":

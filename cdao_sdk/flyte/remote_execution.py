@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cdao_sdk.aws.logs import LogLine
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
+    from cdao_sdk.flyte.execution_report import Report
     from cdao_sdk.flyte.node_tree import NodeExecution
     from cdao_sdk.flyte.remote import Cluster
 
@@ -104,11 +105,13 @@ class Surroundings:
         poll_seconds: Longest pause between two looks.
         clients: Gives the AWS that its jobs are on.
         viewer: Shows an execution.
+        reporter: Makes the report of an execution.
     """
 
     poll_seconds: float
     clients: Callable[[], AwsClients]
     viewer: Callable[[RemoteExecution], None]
+    reporter: Callable[[RemoteExecution], Report]
 
 
 class RemoteExecution(Execution):
@@ -366,6 +369,9 @@ class RemoteExecution(Execution):
 
     def monitor(self) -> None:
         self._surroundings.viewer(self)
+
+    def _report(self) -> Report:
+        return self._surroundings.reporter(self)
 
     def finished(self, timeout: float) -> bool:
         """Wait for the end without raising what went wrong.
