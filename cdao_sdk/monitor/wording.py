@@ -41,6 +41,18 @@ def savings(percent: float | None) -> str:
     return "spot" if percent is None else f"spot, saved {percent:.0f}%"
 
 
+def usd(amount: float) -> str:
+    """US dollars: cents, and more digits below them.
+
+    Example:
+        >>> usd(1234.5), usd(0.0614), usd(0.00031), usd(0)
+        ('$1,234.50', '$0.061', '$0.0003', '$0.00')
+    """
+    if amount >= 0.1 or amount == 0:
+        return f"${amount:,.2f}"
+    return f"${amount:.3f}" if amount >= 0.01 else f"${amount:.4f}"
+
+
 def metric_list(metrics: Mapping[str, float]) -> str:
     """Metrics in one line, four significant digits each.
 
@@ -48,10 +60,11 @@ def metric_list(metrics: Mapping[str, float]) -> str:
         >>> metric_list({"auc": 0.78125, "rows": 1000})
         'auc=0.7812  rows=1000'
     """
-    return "  ".join(f"{name}={_number(value)}" for name, value in metrics.items())
+    return "  ".join(f"{name}={number(value)}" for name, value in metrics.items())
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A metric's value with four significant digits; whole numbers whole."""
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.4g}"
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdao_sdk.aws.watch import Job
+from cdao_sdk.kinds.failures import Diagnosis
 from cdao_sdk.kinds.job import Observation, Phase
-from cdao_sdk.monitor.snapshot import ExecutionFacts, Snapshot, label_of, take
+from cdao_sdk.monitor.snapshot import ExecutionFacts, JobRow, Snapshot, label_of, take
 from cdao_sdk.settings import holder
 
 if TYPE_CHECKING:
@@ -225,3 +226,129 @@ def write_jobs(embedded: LocalSageMaker) -> Iterator[Callable[..., list[str]]]:
 
     yield write
     ownership.close()
+
+
+@pytest.fixture
+def make_row(now: datetime) -> Callable[..., JobRow]:
+    """Makes a row of node ``node``; keyword arguments are its other fields."""
+
+    def make(node: str, label: str, *, age: float = 62.0, **fields: object) -> JobRow:
+        values: dict[str, object] = {
+            "name": f"{EXECUTION}-{node}-dtyxehan-{fields.get('attempt', 0)}",
+            "label": label,
+            "node": node,
+            "execution": EXECUTION,
+            "kind": "processing",
+            "kind_title": "Processing",
+            "state": "running",
+            "status": "InProgress",
+            "secondary_status": "",
+            "message": "",
+            "created": now - timedelta(seconds=age),
+            "ended": None,
+            "elapsed_seconds": age,
+            "instance_type": "ml.m5.xlarge",
+            "instance_count": 1,
+            "spot": False,
+            "savings_percent": None,
+            "billable_seconds": None,
+            **fields,
+        }
+        return JobRow(**values)  # type: ignore[arg-type] # by name
+
+    return make
+
+
+@pytest.fixture
+def rich_snapshot(make_row: Callable[..., JobRow], now: datetime) -> Snapshot:
+    """A pipeline half way, of which all is known that can be known."""
+    series = [(now - timedelta(seconds=60 - i), 0.84 - 0.34 / (1 + i)) for i in range(40)]
+    error = "AlgorithmError: ValueError: no column 'target'"
+    rows = (
+        make_row(
+            "n0",
+            "preprocess",
+            age=200,
+            state="succeeded",
+            status="Completed",
+            ended=now - timedelta(seconds=122),
+            elapsed_seconds=78.0,
+            metrics={"rows": 1000.0},
+            cost_usd=0.0039,
+            artifact=f"s3://cdao-local/cdao/ml/development/{EXECUTION}/n0/output",
+        ),
+        make_row(
+            "n1",
+            "train_model",
+            age=742,
+            kind="training",
+            kind_title="Training",
+            secondary_status="Training",
+            instance_type="ml.g5.2xlarge",
+            instance_count=2,
+            spot=True,
+            metrics={"logloss": 0.4917, "auc": series[-1][1]},
+            metric_series={"auc": series},
+            progress=0.42,
+            expected_seconds=1500.0,
+            cost_usd=0.505,
+            log_tail=("[40] validation-auc:0.83718 validation-logloss:0.49170",),
+            utilization={"CPUUtilization": 12.0, "GPUUtilization": 96.0},
+            hint="The GPU is the bottleneck; the CPUs idle.",
+        ),
+        make_row(
+            "n2",
+            "tune",
+            age=700,
+            kind="training",
+            kind_title="Training",
+            state="succeeded",
+            status="Completed",
+            elapsed_seconds=300.0,
+            spot=True,
+            savings_percent=70.0,
+            cost_usd=0.0115,
+        ),
+        make_row("n3", "score", kind="transform", kind_title="Batch transform", state="waiting"),
+        make_row(
+            "n4",
+            "evaluate",
+            state="failed",
+            status="Failed",
+            cost_usd=0.0019,
+            error=error,
+            log_tail=("Traceback (most recent call last):", "    target", "ValueError: no column"),
+            diagnosis=Diagnosis(
+                "data",
+                "The column 'target' that the code reads is not in the data.",
+                "Compare the columns of the input with those that evaluate reads.",
+                retryable=False,
+            ),
+        ),
+    )
+    return Snapshot(f"execution {EXECUTION} of credit_scoring", rows, now, status="RUNNING")
+
+
+@pytest.fixture
+def map_snapshot(make_row: Callable[..., JobRow], now: datetime) -> Callable[..., Snapshot]:
+    """A map of so many elements, every so many of them failed, between two other steps."""
+
+    def make(count: int, *, failed_each: int = 0, group: str = "n1") -> Snapshot:
+        def element(index: int) -> JobRow:
+            fields: dict[str, object] = {"state": "waiting"}
+            if failed_each and index % failed_each == 7:
+                fields = {"state": "failed", "status": "Failed", "error": "ClientError: memory"}
+            elif index < 0.64 * count:
+                fields = {"state": "succeeded", "status": "Completed", "cost_usd": 0.0011}
+            elif index < 0.652 * count:
+                fields = {"cost_usd": 0.0002, "log_tail": (f"part {index}",)}
+            return make_row(f"n1-{index}", f"square n1-{index}", group=group, **fields)
+
+        rows = (
+            make_row("n0", "list_parts", state="succeeded", status="Completed", age=300),
+            *map(element, range(count)),
+            make_row("n2", "reduce", state="waiting", age=1),
+        )
+        return Snapshot(f"execution {EXECUTION} of squares", rows, now, status="RUNNING")
+
+    return make

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cdao_sdk.monitor.groups import JobGroup, fold, same_failures, span_seconds, state_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdao_sdk.monitor.snapshot import JobRow, Snapshot
+
+
+def test_many_of_a_group_are_one_where_the_first_stood(
+    map_snapshot: Callable[..., Snapshot],
+) -> None:
+    first, group, last = fold(map_snapshot(100).jobs)
+    assert isinstance(group, JobGroup)
+    assert not isinstance(first, JobGroup)
+    assert not isinstance(last, JobGroup)
+    assert (first.label, group.title, last.label) == ("list_parts", "square", "reduce")
+    assert group.words == "64 ok, 2 running, 34 waiting, 0 failed"
+    assert (group.state, group.fraction_done, group.instances) == ("running", 0.64, "ml.m5.xlarge")
+
+
+def test_of_several_tries_the_last_counts(make_row: Callable[..., JobRow]) -> None:
+    rows = [
+        make_row(f"n1-n{index}", f"fit n1-n{index}", group="fit n1", state="succeeded", cost_usd=1)
+        for index in range(5)
+    ]
+    tried = {"group": "fit n1", "state": "failed", "error": "no memory", "cost_usd": 2}
+    rows.insert(0, make_row("n1-n5", "fit n1-n5", **tried))
+    rows.append(make_row("n1-n5", "fit n1-n5 (try 2)", group="fit n1", attempt=1))
+    (group,) = fold(rows)
+    assert isinstance(group, JobGroup)
+    assert group.words == "5 ok, 1 running, 0 failed"
+    assert (len(group.rows), len(group.earlier)) == (6, 1)
+    assert group.cost_usd == 7  # what failed was paid for, too
+
+
+def test_groups_of_two_executions_stay_apart(make_row: Callable[..., JobRow]) -> None:
+    rows = [
+        make_row(
+            f"n1-n{index}", "fit", group="fit n1", execution=execution, name=f"{execution}{index}"
+        )
+        for execution in ("a", "b")
+        for index in range(5)
+    ]
+    assert len(fold(rows)) == 2
+
+
+def test_what_failed_alike_is_told_once(rich_snapshot: Snapshot) -> None:
+    failed = rich_snapshot.jobs[4]
+    assert same_failures([*rich_snapshot.jobs, failed]) == [[failed, failed]]
+
+
+def test_counts_begin_with_what_went_wrong(rich_snapshot: Snapshot) -> None:
+    words = [text for _, text in state_counts(rich_snapshot.jobs)]
+    assert words == ["1 failed", "1 running", "1 waiting", "2 succeeded"]
+    assert span_seconds(()) == 0
+    assert span_seconds(rich_snapshot.jobs) == 742
