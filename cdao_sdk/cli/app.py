@@ -14,9 +14,10 @@ from cdao_sdk.cli.connector import connector
 from cdao_sdk.cli.demo import demo
 from cdao_sdk.cli.doctor import doctor
 from cdao_sdk.cli.exit_codes import ExitCode, exit_code_of
-from cdao_sdk.cli.jobs import jobs, monitor, stop
+from cdao_sdk.cli.jobs import jobs, stop
 from cdao_sdk.cli.local import local
 from cdao_sdk.cli.logs import logs
+from cdao_sdk.cli.monitor import monitor
 from cdao_sdk.cli.plan import plan
 from cdao_sdk.cli.register import register
 from cdao_sdk.cli.report import report

@@ -1,4 +1,4 @@
-"""``cdao jobs``, ``monitor`` and ``stop``: look at jobs, and end them."""
+"""``cdao jobs`` and ``stop``: look at jobs, and end them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 import rich_click
 
-from cdao_sdk.cli.exit_codes import OUTCOME_CODES, ExitCode
 from cdao_sdk.cli.services import connected, on_cluster
 from cdao_sdk.cli.tables import aligned
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.monitor.snapshot import JobRow
 
-__all__ = ["jobs", "monitor", "stop"]
+__all__ = ["jobs", "stop"]
 
 
 @rich_click.command()
@@ -89,28 +88,6 @@ def _table(rows: Sequence[JobRow]) -> str:
         for row in rows
     ]
     return aligned(head, cells)
-
-
-@rich_click.command()
-@click.argument("identifier", metavar="ID")
-def monitor(identifier: str) -> ExitCode:
-    """Follow the jobs of an execution, or one job, to the end.
-
-    \b
-    In a terminal a live table; elsewhere one line for each change.
-    Ctrl-C ends the watching, not the jobs.
-    \b
-    Examples:
-      cdao monitor a0f3a9d1c0b7e5f60718
-      CDAO_UI=plain cdao monitor a0f3a9d1c0b7e5f60718
-    """
-    from cdao_sdk.monitor.watching import watch
-
-    clients, settings = connected()
-    found = on_cluster(identifier)
-    name = found.id if found else identifier
-    outcome = watch(name, clients, settings, remote=found).outcome
-    return OUTCOME_CODES[outcome]
 
 
 @rich_click.command()

@@ -114,12 +114,11 @@ def _on_cluster(execution: Execution) -> RemoteExecution | None:
 
 
 def _view(settings: Settings, *, as_json: bool) -> View:
-    if as_json:
-        from cdao_sdk.monitor.json_lines import JsonView
-
-        return JsonView(sys.stdout)
+    """What runs in this process ends with it: one cannot look away, and Ctrl-C stops it."""
     from cdao_sdk.monitor.watching import choose_view, text_view
 
+    if as_json:
+        return text_view("json", sys.stdout)
     name = choose_view(settings.ui, sys.stderr, os.environ, in_notebook=False)
     return text_view(name, sys.stderr)
 

@@ -125,6 +125,8 @@ class RemoteSource(Protocol):
 
     def jobs(self) -> list[Job]: ...
 
+    def cancel(self) -> None: ...
+
 
 class JobFeed:
     """Snapshots of one execution or one job.

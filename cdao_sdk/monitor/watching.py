@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
@@ -9,12 +10,17 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from cdao_sdk.aws.bridge import bridge
+from cdao_sdk.aws.watch import stop_job
 from cdao_sdk.errors import CdaoError
-from cdao_sdk.monitor.feed import JobFeed
+from cdao_sdk.monitor.feed import JobFeed, jobs_named
 from cdao_sdk.monitor.interrupts import keyboard_interrupts
+from cdao_sdk.monitor.json_lines import JsonView
 from cdao_sdk.monitor.plain import PlainView
+from cdao_sdk.monitor.view import LiveView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,11 +32,11 @@ if TYPE_CHECKING:
     from cdao_sdk.monitor.view import View
     from cdao_sdk.settings import Settings
 
-__all__ = ["choose_view", "follow", "text_view", "watch"]
+__all__ = ["choose_view", "follow", "show_once", "text_view", "watch"]
 
 logger = logging.getLogger(__name__)
 
-ViewName = Literal["notebook", "rich", "plain"]
+ViewName = Literal["notebook", "rich", "plain", "github", "json"]
 UiSetting = Literal["auto", "widget", "html", "rich", "plain"]
 
 
@@ -42,10 +48,11 @@ def watch(
     until_over: Callable[[], bool] | None = None,
     out: TextIO | None = None,
     remote: RemoteSource | None = None,
+    view: ViewName | None = None,
 ) -> Snapshot:
     """Show jobs until they are over; in a notebook the cell returns at once.
 
-    Ctrl-C ends the watching, not the jobs.
+    Ctrl-C ends the watching, not the jobs; in a terminal it asks which of the two is meant.
 
     Args:
         identifier: An execution's id, or a job's whole name.
@@ -54,6 +61,7 @@ def watch(
         until_over: Says whether more jobs may come; None asks the execution's record.
         out: Where to write; None: standard output, or the notebook.
         remote: The execution, if it runs on a cluster.
+        view: How; None: as ``settings.ui`` and the surroundings say.
 
     Returns:
         The last state; in a notebook the first.
@@ -63,17 +71,61 @@ def watch(
         KeyboardInterrupt: Ctrl-C.
     """
     stream = out or sys.stdout
-    name = choose_view(settings.ui, stream, os.environ, in_notebook=out is None and _in_notebook())
+    name = view or choose_view(
+        settings.ui, stream, os.environ, in_notebook=out is None and _in_notebook()
+    )
     if name == "notebook":
         return _watch_in_notebook(JobFeed(identifier, clients, settings, remote=remote), until_over)
     feed = JobFeed(identifier, clients, settings, shows_logs=name == "rich", remote=remote)
+    stop = functools.partial(_stop_all, clients, identifier, remote)
+    view_ = text_view(name, stream, stop)
+    # A program that reads JSON is told nothing but JSON.
+    words = sys.stderr if name == "json" else stream
     try:
         with keyboard_interrupts():
-            return follow(feed, text_view(name, stream), until_over=until_over)
+            snapshot = follow(feed, view_, until_over=until_over)
     except KeyboardInterrupt:
-        stream.write(f"\nThe jobs go on. To stop them: cdao stop {identifier}\n")
-        stream.flush()
+        _say_jobs_go_on(words, identifier)
         raise
+    if snapshot.outcome == "running":
+        _say_jobs_go_on(words, identifier)
+    return snapshot
+
+
+def _say_jobs_go_on(stream: TextIO, identifier: str) -> None:
+    stream.write(f"\nThe jobs go on. To stop them: cdao stop {identifier}\n")
+    stream.flush()
+
+
+def show_once(
+    identifier: str,
+    clients: AwsClients,
+    settings: Settings,
+    *,
+    view: ViewName,
+    out: TextIO | None = None,
+    remote: RemoteSource | None = None,
+) -> Snapshot:
+    """Show where jobs stand, without waiting for more.
+
+    Args:
+        identifier: An execution's id, or a job's whole name.
+        clients: Where to look.
+        settings: Tell where records are.
+        view: How.
+        out: Where to write; None: standard output.
+        remote: The execution, if it runs on a cluster.
+
+    Raises:
+        NotFound: No such execution and no such job.
+    """
+    feed = JobFeed(identifier, clients, settings, shows_logs=view == "rich", remote=remote)
+    with closing(text_view(view, out or sys.stdout)) as shown:
+        snapshot = feed.open()
+        if view != "rich":  # the table is shown once, at the end
+            shown.paint(snapshot)
+        shown.finish(snapshot)
+    return snapshot
 
 
 def choose_view(
@@ -91,19 +143,45 @@ def choose_view(
         return ui
     if in_notebook:
         return "notebook"
+    if environment.get("GITHUB_ACTIONS") == "true":
+        return "github"
     in_ci = environment.get("CI", "").lower() not in ("", "0", "false")
     if in_ci or environment.get("TERM") == "dumb" or not stream.isatty():
         return "plain"
     return "rich"
 
 
-def text_view(name: ViewName, stream: TextIO) -> View:
-    """A view that writes to a stream."""
+def text_view(name: ViewName, stream: TextIO, stop: Callable[[], str] | None = None) -> View:
+    """A view that writes to a stream.
+
+    Args:
+        name: Which.
+        stream: Where to.
+        stop: Stops the jobs when a person at a live view says so, and tells of it; None: one
+            cannot.
+    """
+    if name == "json":
+        return JsonView(stream)
+    if name == "github":
+        from cdao_sdk.monitor.github import GithubView
+
+        summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
+        return GithubView(stream, Path(summary) if summary else None)
     if name != "rich":
         return PlainView(stream)
-    from cdao_sdk.monitor.terminal import TerminalView
+    from cdao_sdk.monitor.terminal.view import Controls, TerminalView
 
-    return TerminalView(stream)
+    return TerminalView(stream, Controls(stop), sys.stdin)
+
+
+def _stop_all(clients: AwsClients, identifier: str, remote: RemoteSource | None) -> str:
+    if remote is not None:  # a stopped job alone would be tried again
+        remote.cancel()
+        return f"stopping execution {remote.id}"
+    running = [job for job in bridge.run(jobs_named(clients, identifier)) if not job.is_over]
+    for job in running:
+        bridge.run(stop_job(clients, job))
+    return f"stopping {len(running)} job{'' if len(running) == 1 else 's'}"
 
 
 def follow(feed: JobFeed, view: View, *, until_over: Callable[[], bool] | None = None) -> Snapshot:
@@ -119,6 +197,8 @@ def follow(feed: JobFeed, view: View, *, until_over: Callable[[], bool] | None =
     """
     with closing(view):
         view.paint(feed.open())
+        if isinstance(view, LiveView):
+            return view.drive(feed, until_over)
         return _follow(feed, view, until_over)
 
 

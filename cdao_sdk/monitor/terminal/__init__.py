@@ -1,0 +1,1 @@
+"""The live view for terminals. Only the modules here import rich; all but ``view`` are pure."""
