@@ -22,7 +22,7 @@ class Bill:
     Attributes:
         cost_usd: What those cost whose price is known; None if none is.
         saved_usd: What spot saved of it; None if nothing tells.
-        unpriced: How many jobs have begun without a known price.
+        unpriced: How many jobs have begun without a known cost.
     """
 
     cost_usd: float | None
@@ -39,7 +39,7 @@ class Bill:
     @property
     def unpriced_words(self) -> str:
         """How many jobs are not on the bill."""
-        return f"{self.unpriced} job{'' if self.unpriced == 1 else 's'} without a known price"
+        return f"{self.unpriced} job{'' if self.unpriced == 1 else 's'} without a known cost"
 
     @property
     def words(self) -> str:
@@ -47,7 +47,7 @@ class Bill:
 
         Example:
             >>> Bill(1.25, 0.75, unpriced=1).words
-            '$1.25 at list price (1 job without a known price), spot saved $0.75 (38%)'
+            '$1.25 at list price (1 job without a known cost), spot saved $0.75 (38%)'
         """
         if self.cost_usd is None:
             return ""
@@ -66,7 +66,7 @@ def bill_of(rows: Sequence[JobRow]) -> Bill:
     return Bill(
         cost_usd=sum(costs) if costs else None,
         saved_usd=sum(saved) if saved else None,
-        unpriced=sum(row.cost_usd is None and row.state != "waiting" for row in rows),
+        unpriced=sum(row.cost_usd is None and row.started is not None for row in rows),
     )
 
 

@@ -8,6 +8,7 @@ from cdao_sdk.monitor.bill import Bill, bill_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from cdao_sdk.monitor.snapshot import JobRow, Snapshot
 
@@ -19,12 +20,15 @@ def test_costs_add_up_and_spot_tells_what_it_saved(rich_snapshot: Snapshot) -> N
     assert bill.unpriced == 0  # what only waits costs nothing yet
 
 
-def test_an_unknown_price_is_unknown_and_not_zero(make_row: Callable[..., JobRow]) -> None:
+def test_an_unknown_price_is_unknown_and_not_zero(
+    make_row: Callable[..., JobRow], now: datetime
+) -> None:
     assert bill_of([]) == Bill(None, None)
-    unknown = bill_of([make_row("n0", "a"), make_row("n1", "b", state="waiting")])
+    begun = make_row("n0", "a", started=now)
+    unknown = bill_of([begun, make_row("n1", "b", state="waiting")])
     assert (unknown.cost_usd, unknown.words, unknown.unpriced) == (None, "", 1)
-    some = bill_of([make_row("n0", "a", cost_usd=1.0), make_row("n1", "b")])
-    assert some.words == "$1.00 at list price (1 job without a known price)"
+    some = bill_of([make_row("n1", "b", cost_usd=1.0), begun])
+    assert some.words == "$1.00 at list price (1 job without a known cost)"
 
 
 @pytest.mark.parametrize("percent", [0.0, 100.0, -3.0, None])
