@@ -18,6 +18,28 @@ if TYPE_CHECKING:
     Cdao = Callable[..., Terminal]
 
 CDAO = str(Path(sys.executable).with_name("cdao"))
+FLOW = """
+import time
+from cdao_sdk import sagemaker_processing_task, sagemaker_workflow
+from flytekit import task
+
+@task
+def greet() -> int:
+    print("printed here")
+    return 1
+
+@sagemaker_processing_task(
+    instance_type="ml.m5.large", framework="scikit-learn", framework_version="1.9-0"
+)
+def hang(number: int) -> int:
+    print("hanging", flush=True)
+    time.sleep(300)
+    return number
+
+@sagemaker_workflow
+def endless() -> int:
+    return hang(number=greet())
+"""
 SLEEP = "import time; print('step 1', flush=True); time.sleep(60)"
 
 
@@ -136,3 +158,19 @@ def test_a_dumb_terminal_gets_lines(cdao: Cdao, sleeper: str) -> None:
     screen.press("\x03")
     assert screen.end() == 130
     assert "The jobs go on." in screen.text
+
+
+def test_what_runs_here_is_stopped_by_ctrl_c_and_prints_above_the_table(
+    cdao: Cdao, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    monkeypatch.chdir(tmp_path)
+    screen = cdao("run", "flow.py", "endless", lines=40)
+    text = screen.wait_for("● InProgress", "│ hanging", "Ctrl-C stop", seconds=60)
+    assert "look away" not in text
+    assert text.index("printed here") < text.index("STEP")
+    screen.press("\x03")
+    assert screen.end() == 130
+    assert "stopping the jobs" in screen.text
+    assert "■ Stopped" in screen.text
+    assert screen.is_as_before
