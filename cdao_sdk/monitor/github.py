@@ -80,11 +80,11 @@ def step_summary(snapshot: Snapshot) -> str:
 
 
 def _cells(entry: JobRow | JobGroup) -> list[str]:
-    cost = "–" if entry.cost_usd is None else wording.usd(entry.cost_usd)  # noqa: RUF001 # unknown
+    cost = "–" if entry.cost_usd is None else wording.usd(entry.cost_usd)  # unknown
     time = wording.duration(entry.elapsed_seconds)
     sign = _SIGNS[entry.state]
     if isinstance(entry, JobGroup):
-        title, kind = f"{entry.title} ×{len(entry.rows)}", entry.rows[0].kind_title  # noqa: RUF001 # times
+        title, kind = f"{entry.title} ×{len(entry.rows)}", entry.rows[0].kind_title  # times
         cells = [title, kind, f"{sign} {entry.words}", time, entry.instances, cost, ""]
     else:
         instances = wording.instances(entry.instance_type, entry.instance_count)

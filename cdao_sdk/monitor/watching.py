@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import sys
-import threading
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.aws.watch import stop_job
-from cdao_sdk.errors import CdaoError
+from cdao_sdk.aws.watch import find_job, stop_job
 from cdao_sdk.monitor.feed import JobFeed, jobs_named
 from cdao_sdk.monitor.interrupts import keyboard_interrupts
 from cdao_sdk.monitor.json_lines import JsonView
@@ -23,7 +19,7 @@ from cdao_sdk.monitor.plain import PlainView
 from cdao_sdk.monitor.view import LiveView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TextIO
 
     from cdao_sdk.aws.session import AwsClients
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
     from cdao_sdk.settings import Settings
 
 __all__ = ["choose_view", "follow", "show_once", "text_view", "watch"]
-
-logger = logging.getLogger(__name__)
 
 ViewName = Literal["notebook", "rich", "plain", "github", "json"]
 UiSetting = Literal["auto", "widget", "html", "rich", "plain"]
@@ -75,7 +69,7 @@ def watch(
         settings.ui, stream, os.environ, in_notebook=out is None and _in_notebook()
     )
     if name == "notebook":
-        return _watch_in_notebook(JobFeed(identifier, clients, settings, remote=remote), until_over)
+        return _watch_in_notebook(identifier, clients, settings, until_over, remote)
     feed = JobFeed(identifier, clients, settings, shows_logs=name == "rich", remote=remote)
     stop = functools.partial(_stop_all, clients, identifier, remote)
     view_ = text_view(name, stream, stop)
@@ -220,20 +214,28 @@ def _in_notebook() -> bool:
     return has_kernel()
 
 
-def _watch_in_notebook(feed: JobFeed, until_over: Callable[[], bool] | None) -> Snapshot:
-    from cdao_sdk.monitor.notebook import NotebookView
+def _watch_in_notebook(
+    identifier: str,
+    clients: AwsClients,
+    settings: Settings,
+    until_over: Callable[[], bool] | None,
+    remote: RemoteSource | None,
+) -> Snapshot:
+    from cdao_sdk.monitor.notebook import NotebookView, watch_in_notebook
 
-    first = feed.open()
-    view = NotebookView()
-    view.paint(first)
+    def stop(names: Sequence[str]) -> None:
+        bridge.run(_stop_named(clients, names))
 
-    def go_on() -> None:
-        try:
-            _follow(feed, view, until_over)
-        except CdaoError as error:
-            view.paint(replace(feed.last or first, note=str(error)))
-        except Exception:  # a thread of a notebook has nobody to raise to
-            logger.exception("the monitor of %s ended", first.title)
+    feed = JobFeed(identifier, clients, settings, shows_logs=True, remote=remote)
+    view = NotebookView(
+        ui=settings.ui,
+        stop=stop,
+        stop_all=remote.cancel if remote else None,
+        again=f"cdao_sdk.monitor_sagemaker_jobs({identifier!r})",
+    )
+    return watch_in_notebook(feed, view, until_over)
 
-    threading.Thread(target=go_on, name="cdao-monitor", daemon=True).start()
-    return first
+
+async def _stop_named(clients: AwsClients, names: Sequence[str]) -> None:
+    for name in names:
+        await stop_job(clients, await find_job(clients, name))

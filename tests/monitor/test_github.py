@@ -118,7 +118,7 @@ def test_a_summary_that_cannot_be_written_does_no_harm(failing: Snapshot, tmp_pa
 
 def test_a_thousand_jobs_fit_into_a_summary(map_snapshot: Callable[..., Snapshot]) -> None:
     folded = step_summary(map_snapshot(1000, failed_each=2))
-    assert "| square ×1000 |" in folded  # noqa: RUF001 # times
+    assert "| square ×1000 |" in folded  # times
     assert len(folded.encode()) < 10_000
     single = step_summary(map_snapshot(1000, group=""))
     assert "… and 702 more jobs" in single

@@ -19,9 +19,9 @@ def test_html_shows_every_job(snapshot: Snapshot) -> None:
     text = snapshot_html(snapshot)
     for words in (
         "preprocess",
-        "✅ Completed",
+        "✅\u00a0Completed",
         "InProgress/Downloading",
-        "❌ Failed",
+        "❌\u00a0Failed",
         "auc=0.7812",
     ):
         assert words in text

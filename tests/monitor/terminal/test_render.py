@@ -105,7 +105,7 @@ def test_without_the_newer_facts_the_table_is_whole_too(snapshot: Snapshot) -> N
     assert max(map(len, text.splitlines())) <= 80
     lines = words(text)
     assert "preprocess processing ✔ Completed 1m 18s ml.m5.xlarge rows=1000" in lines
-    assert "train training ● Downloading 1m 02s ml.g5.2xlarge ×2 logloss=0.4917" in lines  # noqa: RUF001 # times
+    assert "train training ● Downloading 1m 02s ml.g5.2xlarge ×2 logloss=0.4917" in lines  # times
     assert "COST" not in text
     assert "PROGRESS" not in text
 
@@ -156,7 +156,7 @@ def test_many_elements_are_one_line_and_failed_ones_stand_below(
     map_snapshot: Callable[..., Snapshot],
 ) -> None:
     text = drawn(map_snapshot(1000), Screen(100, 24))
-    assert "▸ square ×1000" in text  # noqa: RUF001 # times
+    assert "▸ square ×1000" in text  # times
     assert "640 ok, 12 running, 348 waiting, 0 failed" in text
     assert "square n1-7" not in text.partition("reduce")[0]
     text = drawn(map_snapshot(1000, failed_each=100), Screen(100, 40))

@@ -1,0 +1,111 @@
+"""How a notebook writes progress, time, spot and cost of a job: pure functions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from cdao_sdk.monitor import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cdao_sdk.monitor.snapshot import JobRow
+
+__all__ = [
+    "bar",
+    "dollars",
+    "progress",
+    "progress_words",
+    "short",
+    "spark",
+    "spot_words",
+    "time_words",
+]
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def dollars(amount: float | None) -> str:
+    """An amount with the digits that tell something; a dash if it is unknown.
+
+    Example:
+        >>> dollars(1234.5), dollars(3.456), dollars(0.01234), dollars(0.0), dollars(None)
+        ('$1,234.50', '$3.46', '$0.0123', '$0', '–')
+        >>> dollars(0.00001)
+        '<$0.0001'
+    """
+    if amount is None or not math.isfinite(amount):
+        return "–"
+    if amount == 0:
+        return "$0"
+    if amount < 0.0001:
+        return "<$0.0001"
+    return f"${amount:.4f}" if amount < 0.1 else f"${amount:,.2f}"
+
+
+def progress(row: JobRow) -> tuple[float | None, bool]:
+    """How far a job is, from 0 to 1, and whether that is only reckoned from its time."""
+    if row.state == "succeeded":
+        return 1.0, False
+    if row.progress is not None and math.isfinite(row.progress):
+        return min(max(row.progress, 0.0), 1.0), False
+    if row.state == "running" and row.expected_seconds:
+        return min(row.elapsed_seconds / row.expected_seconds, 0.99), True
+    return None, False
+
+
+def progress_words(row: JobRow) -> str:
+    """How far it is, in percent; empty if nothing tells."""
+    share, is_reckoned = progress(row)
+    return "" if share is None else f"{'~' if is_reckoned else ''}{share:.0%}"
+
+
+def time_words(row: JobRow) -> str:
+    """Elapsed, and while it goes on, expected time."""
+    elapsed = short(row.elapsed_seconds)
+    if row.is_over or not row.expected_seconds:
+        return elapsed
+    return f"{elapsed} of ~{short(row.expected_seconds)}"
+
+
+def short(seconds: float) -> str:
+    """A duration that no line break parts."""
+    return wording.duration(seconds).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def spot_words(row: JobRow) -> str:
+    """What spot saved, or that it is used; empty for a job at full price."""
+    if not row.spot:
+        return ""
+    return "spot" if row.savings_percent is None else f"-{row.savings_percent:.0f}%"
+
+
+def bar(share: float, cells: int = 10) -> str:
+    """A bar of characters, which survives wherever a notebook is shown.
+
+    Example:
+        >>> bar(0.42), bar(0.0), bar(1.0)
+        ('████░░░░░░', '░░░░░░░░░░', '██████████')
+    """
+    full = min(round(share * cells), cells)
+    return "█" * full + "░" * (cells - full)
+
+
+def spark(values: Sequence[float], cells: int = 10) -> str:
+    """The course of a number in characters; empty for less than two values.
+
+    Example:
+        >>> spark([0, 1, 2, 3, 2, 1]), spark([5, 5]), spark([1])
+        ('▁▃▆█▆▃', '▄▄', '')
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2:
+        return ""
+    if len(finite) > cells:
+        finite = [finite[round(i * (len(finite) - 1) / (cells - 1))] for i in range(cells)]
+    low, high = min(finite), max(finite)
+    if high == low:
+        return _BLOCKS[3] * len(finite)
+    steps = len(_BLOCKS) - 1
+    return "".join(_BLOCKS[round((value - low) / (high - low) * steps)] for value in finite)
