@@ -25,7 +25,7 @@ from cdao_sdk.errors import PlanError
 from cdao_sdk.flyte.notebook import NOTEBOOK_MODULE, notebook_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 __all__ = [
     "CodeBundle",
@@ -109,6 +109,7 @@ def bundle(
     files = dict(more or {})
     modules: set[str] = set()
     wanted: list[str] = []
+    imported: list[str] = []
     interactive: list[Callable[..., object]] = []
     for function in functions:
         if is_in_notebook(function):
@@ -125,8 +126,8 @@ def bundle(
         source = notebook_source(interactive)
         files[f"{NOTEBOOK_MODULE}.py"] = source.encode()
         modules.add(NOTEBOOK_MODULE)
-        wanted += _imports(ast.parse(source), "")
-    for name, path in reachable(wanted):
+        imported = _imports(ast.parse(source), "")
+    for name, path in reachable(wanted, imported):
         files[archive_path(name, path)] = path.read_bytes()
         modules.add(name)
     return CodeBundle(*packed(files), tuple(sorted(modules)))
@@ -171,12 +172,16 @@ def check_size(sizes: Mapping[str, int]) -> None:
         raise PlanError(msg, problems=[f"{name}: {sizes[name]:,} bytes" for name in largest])
 
 
-def reachable(names: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """User modules that are imported from these, with their files."""
+def reachable(names: Collection[str], imported: Iterable[str] = ()) -> Iterator[tuple[str, Path]]:
+    """User modules that are imported from these, with their files.
+
+    Args:
+        names: What the functions lie in: it goes along even where it is installed.
+        imported: What a notebook's functions import.
+    """
     seen: set[str] = set()
-    waiting = list(names)
-    # What the functions themselves lie in goes along even where it is installed.
-    own = {name.partition(".")[0] for name in waiting}
+    waiting = [*names, *imported]
+    own = {name.partition(".")[0] for name in names}
     while waiting:
         name = waiting.pop()
         if name in seen:

@@ -162,6 +162,15 @@ def test_modules_of_the_user_that_a_cell_imports_go_along(notebook: Any) -> None
     assert bundle([cells["work"]]).modules == ("cdao_notebook", "small_flows")
 
 
+def test_installed_packages_that_a_cell_imports_stay_out(notebook: Any) -> None:
+    # Packed, numpy comes without what is compiled, and hides the one of the image.
+    cells = notebook(
+        "import yaml",
+        "def work() -> None:\n    import numpy as np\n    yaml.dump(np.zeros(1).tolist())",
+    )
+    assert bundle([cells["work"]]).modules == ("cdao_notebook",)
+
+
 def test_decorated_task_brings_its_decorator(notebook: Any) -> None:
     cells = notebook(
         "from cdao_sdk import sagemaker_processing_task",
