@@ -172,7 +172,7 @@ def _details(
 
 
 def _fold(row: JobRow, log: Sequence[str], *, is_open: bool) -> str:
-    lines = list(log if len(log) > len(row.log_tail) else row.log_tail)[-_LOG_LINES:]
+    lines = list(log if len(log) >= len(row.log_tail) else row.log_tail)[-_LOG_LINES:]
     facts = [
         ("job", f"<code>{escape(row.name)}</code>"),
         *(("output", f"<code>{escape(row.artifact)}</code>") for _ in [0] if row.artifact),
