@@ -14,7 +14,7 @@ import time
 import uuid
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 from cdao_sdk.errors import CdaoError
 from cdao_sdk.monitor.notebook_html import snapshot_html
@@ -23,9 +23,9 @@ from cdao_sdk.monitor.snapshot import changes
 from cdao_sdk.monitor.widget_state import Actions, Logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from cdao_sdk.monitor.snapshot import Snapshot
+    from cdao_sdk.monitor.snapshot import JobRow, Snapshot
     from cdao_sdk.monitor.widget import MonitorWidget
 
 __all__ = ["Actions", "Feed", "NotebookView", "has_kernel", "snapshot_html", "watch_in_notebook"]
@@ -53,6 +53,13 @@ class Feed(Protocol):
     def snapshot(self, *, fresh: bool = False) -> Snapshot: ...
 
 
+@runtime_checkable
+class _Attentive(Protocol):
+    """A feed that reads more of the jobs that someone looks at."""
+
+    def look_at(self, names: Iterable[str]) -> None: ...
+
+
 class _Display(Protocol):
     def __call__(
         self, bundle: Mapping[str, object], *, raw: bool, display_id: str, update: bool
@@ -77,6 +84,10 @@ class NotebookView:
         stop_all: Stops the execution with all its jobs; None: they are stopped by their names.
         read_log: The last log lines of a job; None: those of the snapshots alone.
         again: What to type to watch again, for the note of a view that was left.
+
+    Attributes:
+        left: Set when somebody has pressed "Stop watching".
+        widget: What is displayed; None without ipywidgets.
     """
 
     shows_logs = False
@@ -99,13 +110,13 @@ class NotebookView:
         self._is_over = False
         self.left = threading.Event()
         actions = Actions(stop, stop_all, read_log, self.leave)
-        self._widget = None if ui == "html" else _widget(actions)
-        self._logs = self._widget.logs if self._widget else Logs(actions, lambda: None)
+        self.widget = None if ui == "html" else _widget(actions)
+        self._logs = self.widget.logs if self.widget else Logs(actions, lambda: None)
 
     @property
     def opened(self) -> frozenset[str]:
         """Names of the jobs that someone looks at: worth a log and metrics."""
-        return frozenset(self._widget.opened) if self._widget else frozenset()
+        return frozenset(self.widget.opened) if self.widget else frozenset()
 
     def paint(self, snapshot: Snapshot) -> None:
         """Show where the jobs stand now."""
@@ -119,8 +130,8 @@ class NotebookView:
                 logger.debug("the notebook could not be painted: %s", error)
 
     def _paint(self, before: Snapshot | None, snapshot: Snapshot) -> None:
-        if self._widget is not None:
-            self._widget.paint(snapshot)
+        if self.widget is not None:
+            self.widget.paint(snapshot)
             if before is not None:
                 return
         due = time.monotonic() >= self._sent[0] + _HTML_PAUSE_SECONDS
@@ -131,11 +142,11 @@ class NotebookView:
         if text == self._sent[1]:
             return
         bundle: dict[str, object] = {"text/html": text, "text/plain": _plain(snapshot)}
-        if self._widget is not None and not is_static:
+        if self.widget is not None and not is_static:
             bundle["application/vnd.jupyter.widget-view+json"] = {
                 "version_major": 2,
                 "version_minor": 0,
-                "model_id": self._widget.root.model_id,
+                "model_id": self.widget.root.model_id,
             }
         is_update = bool(self._sent[1])
         self._sent = (time.monotonic(), text)
@@ -143,8 +154,7 @@ class NotebookView:
 
     def finish(self, snapshot: Snapshot) -> None:
         """Show the end, as HTML that needs no kernel."""
-        ranked = sorted(snapshot.jobs, key=lambda row: row.state != "failed")
-        for row in ranked[:_MOST_LOGS]:
+        for row in most_telling(snapshot):
             self._logs.fetch(row)
         self._end(snapshot, "")
 
@@ -173,10 +183,15 @@ class NotebookView:
                 )
                 self._sent = (self._sent[0], " ")  # even an unchanged table has to lose its widget
                 self._send(text, snapshot, is_static=True)
-                if self._widget is not None:
-                    self._widget.close()
+                if self.widget is not None:
+                    self.widget.close()
             except Exception as error:  # noqa: BLE001 # see paint
                 logger.debug("the notebook could not be painted: %s", error)
+
+
+def most_telling(snapshot: Snapshot) -> Sequence[JobRow]:
+    """The jobs whose logs are stored, those that failed first."""
+    return sorted(snapshot.jobs, key=lambda row: row.state != "failed")[:_MOST_LOGS]
 
 
 def _plain(snapshot: Snapshot) -> str:
@@ -225,6 +240,7 @@ class _Watcher(threading.Thread):
         self._view = view
         self._until_over = until_over
         self._hurry = threading.Event()
+        self._looked_at: frozenset[str] = frozenset()
 
     def run(self) -> None:
         events = _cell_events()
@@ -246,18 +262,31 @@ class _Watcher(threading.Thread):
         while not self._view.left.is_set():
             # Asked before the jobs are: whatever it knew of is in the snapshot then.
             over = self._until_over() if self._until_over else self._feed.is_over
+            self._look_at(self._view.opened)
             snapshot = self._feed.snapshot(fresh=over)
             self._view.paint(snapshot)
             if over and snapshot.jobs_are_over:
-                self._view.finish(snapshot)
+                self._finish(snapshot)
                 return
             self._pause(self._feed.seconds_to_wait)
 
+    def _look_at(self, names: frozenset[str]) -> None:
+        self._looked_at = names
+        if isinstance(self._feed, _Attentive):
+            self._feed.look_at(names)
+
+    def _finish(self, snapshot: Snapshot) -> None:
+        if isinstance(self._feed, _Attentive):
+            self._look_at(self._view.opened | {row.name for row in most_telling(snapshot)})
+            snapshot = self._feed.snapshot(fresh=True)
+        self._view.finish(snapshot)
+
     def _pause(self, seconds: float) -> None:
+        """Until it is time again, a row was opened, or nobody looks any more."""
         until = time.monotonic() + seconds
         while not self._view.left.is_set() and not self._hurry.is_set():
             left = until - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self._view.opened != self._looked_at:
                 return
             self._view.left.wait(min(left, 0.1))
         self._hurry.clear()

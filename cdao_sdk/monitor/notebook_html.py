@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from cdao_sdk.monitor.notebook_lines import Line
     from cdao_sdk.monitor.snapshot import JobRow, Snapshot
 
-__all__ = ["SIGNS", "safe_link", "snapshot_html"]
+__all__ = ["SIGNS", "error_words", "safe_link", "snapshot_html"]
 
 SIGNS: Mapping[str, str] = {
     "waiting": "⏳",
@@ -31,6 +32,7 @@ _MOST_LINES = 60
 _MOST_DETAILS = 30
 _LOG_LINES = 40
 _METRICS_IN_TABLE = 2
+_LOG_LINES_OF_ERROR = re.compile(r"\nLast \d+ log lines:")
 _LEFT = "text-align:left;vertical-align:top"
 
 
@@ -59,8 +61,15 @@ def snapshot_html(
         *(f"<p>{escape(text)}</p>" for text in (snapshot.note, footer) if text),
     ]
     if snapshot.error:
-        parts.insert(1, f"<pre>{escape(snapshot.error)}</pre>")
+        parts.insert(1, f"<pre>{escape(error_words(snapshot))}</pre>")
     return f"<div>{''.join(parts)}</div>"
+
+
+def error_words(snapshot: Snapshot) -> str:
+    """Why the execution failed, without the log lines that stand with the job that failed."""
+    if not any(snapshot.tells_of(row) for row in snapshot.jobs):
+        return snapshot.error
+    return _LOG_LINES_OF_ERROR.split(snapshot.error, maxsplit=1)[0]
 
 
 def safe_link(url: str) -> bool:

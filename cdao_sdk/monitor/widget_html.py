@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cdao_sdk.flyte.deck_charts import line_chart
 from cdao_sdk.monitor import notebook_words as words
 from cdao_sdk.monitor import wording
-from cdao_sdk.monitor.notebook_html import safe_link
+from cdao_sdk.monitor.notebook_html import error_words, safe_link
 from cdao_sdk.monitor.notebook_lines import count_words
 
 if TYPE_CHECKING:
@@ -312,7 +312,9 @@ def _marked(line: str, query: str) -> str:
 
 def footer_html(snapshot: Snapshot, notice: str = "") -> str:
     """Why the execution failed, what hinders the watching, what a button did."""
-    error = f'<pre class="cdao-error">{escape(snapshot.error)}</pre>' if snapshot.error else ""
+    error = (
+        f'<pre class="cdao-error">{escape(error_words(snapshot))}</pre>' if snapshot.error else ""
+    )
     notes = "".join(
         f'<div class="cdao-note">{escape(text)}</div>' for text in (snapshot.note, notice) if text
     )

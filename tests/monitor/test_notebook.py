@@ -15,7 +15,7 @@ from cdao_sdk.kinds.failures import translate
 from cdao_sdk.monitor.notebook import NotebookView, has_kernel, snapshot_html, watch_in_notebook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from cdao_sdk.aws.watch import Job
     from cdao_sdk.monitor.snapshot import Snapshot
@@ -69,6 +69,15 @@ def test_html_tells_cause_and_mend_of_a_failure(snapshot: Snapshot) -> None:
     assert told.failure_class in text
     assert "<b>Mend:</b>" in text
     assert text.count("<details open>") == 1
+
+
+def test_html_tells_log_lines_of_a_failure_once(snapshot: Snapshot) -> None:
+    failed = next(row for row in snapshot.jobs if row.state == "failed")
+    line = failed.log_tail[0]
+    error = f"Processing job {failed.name} failed: no column\nLast 2 log lines:\n  a| {line}"
+    text = snapshot_html(replace(snapshot, error=error, status="FAILED"))
+    assert "failed: no column</pre>" in text
+    assert text.count(line) == 1
 
 
 def test_html_shows_links_to_pages_only(snapshot: Snapshot) -> None:
@@ -136,10 +145,14 @@ class Feed:
         self._fails_with = fails_with
         self.last: Snapshot | None = None
         self.seconds_to_wait = 0.01
+        self.looked_at: frozenset[str] = frozenset()
 
     @property
     def is_over(self) -> bool:
         return len(self._snapshots) == 1
+
+    def look_at(self, names: Iterable[str]) -> None:
+        self.looked_at = frozenset(names)
 
     def open(self) -> Snapshot:
         self.last = self._snapshots[0]
@@ -238,6 +251,24 @@ def test_the_end_of_a_cell_waits_for_the_last_state(
     shell.events.trigger("post_run_cell", None)
     assert "SUCCEEDED" in cell.shown["text/html"]
     assert time.monotonic() - began < 5
+    assert ended()
+
+
+def test_the_feed_hears_which_jobs_someone_looks_at(
+    cell: Cell, snapshot: Snapshot, done: Snapshot
+) -> None:
+    feed = Feed(snapshot, snapshot)
+    feed.seconds_to_wait = 60.0
+    view = NotebookView()
+    watch_in_notebook(feed, view, until_over=lambda: False)
+    name = snapshot.jobs[0].name
+    assert view.widget is not None
+    view.widget.opened.add(name)
+    until = time.monotonic() + 5
+    while feed.looked_at != {name}:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    view.leave()
     assert ended()
 
 
