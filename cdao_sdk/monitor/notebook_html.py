@@ -193,7 +193,7 @@ def _fold(row: JobRow, log: Sequence[str], *, is_open: bool) -> str:
     listed = "<br>".join(f"{title}: {value}" for title, value in facts)
     parts = [
         f"<summary>{SIGNS[row.state]} <b>{escape(row.label)}</b></summary>",
-        _failure(row),
+        _failure(row, lines),
         f"<p>{listed}</p>",
         _metric_table(row),
         f"<pre>{escape(chr(10).join(lines))}</pre>" if lines else "",
@@ -216,7 +216,7 @@ def _links(row: JobRow) -> str:
     return " · ".join(links)
 
 
-def _failure(row: JobRow) -> str:
+def _failure(row: JobRow, log: Sequence[str]) -> str:
     if not row.error and row.diagnosis is None:
         return ""
     told = row.diagnosis
@@ -224,6 +224,8 @@ def _failure(row: JobRow) -> str:
         return f"<pre>{escape(row.error)}</pre>"
     again = "Trying again may help." if told.retryable else "Trying again will not help."
     traceback = told.user_traceback or row.error
+    if set(traceback.splitlines()) <= set(log):
+        traceback = ""  # it stands below, in the log
     return (
         f"<p><b>{escape(told.failure_class)}:</b> {escape(told.cause)}<br>"
         f"<b>Mend:</b> {escape(told.mend)} {again}</p>"
