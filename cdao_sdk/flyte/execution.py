@@ -101,7 +101,6 @@ class Execution(abc.ABC):
     def jobs(self) -> list[Job]:
         """Its SageMaker jobs now, in the order of their creation."""
 
-    @abc.abstractmethod
     def logs(
         self,
         job_name: str | None = None,
@@ -122,6 +121,12 @@ class Execution(abc.ABC):
             NotFound: There is no such job.
             ConfigurationError: ``since`` is no time, or ``grep`` no regular expression.
         """
+        query = log_query(lines, since=since, grep=grep)
+        return execution_logs(self._clients(), self.jobs(), job_name, query)
+
+    @abc.abstractmethod
+    def _clients(self) -> AwsClients:
+        """The AWS that its jobs are on."""
 
     @property
     @abc.abstractmethod
@@ -316,16 +321,8 @@ class LocalExecution(Execution):
     def jobs(self) -> list[Job]:
         return bridge.run(self._watch.refresh())
 
-    def logs(
-        self,
-        job_name: str | None = None,
-        lines: int = 100,
-        *,
-        since: str | datetime | timedelta | None = None,
-        grep: str | None = None,
-    ) -> list[LogLine]:
-        query = log_query(lines, since=since, grep=grep)
-        return execution_logs(self._run.services.clients, self.jobs(), job_name, query)
+    def _clients(self) -> AwsClients:
+        return self._run.services.clients
 
     @property
     def cached_nodes(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from cdao_sdk.errors import (
 )
 from cdao_sdk.execution_record import ExecutionStatus
 from cdao_sdk.flyte.admin_errors import EntityExists
-from cdao_sdk.flyte.execution import Execution, execution_logs, jobs_of, log_query
+from cdao_sdk.flyte.execution import Execution, jobs_of
 from cdao_sdk.flyte.local_run import new_execution_id
 from cdao_sdk.flyte.node_tree import read_nodes, walk
 from cdao_sdk.flyte.remote_failure import failure_of
@@ -38,11 +38,9 @@ from cdao_sdk.flyte.remote_outputs import read_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime, timedelta
 
     from flytekit.remote import FlyteRemote
 
-    from cdao_sdk.aws.logs import LogLine
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
     from cdao_sdk.flyte.execution_report import Report
@@ -300,22 +298,14 @@ class RemoteExecution(Execution):
         found: list[Job] = []
         if time.monotonic() >= self._aws_due:
             try:
-                found = bridge.run(jobs_of(self._surroundings.clients(), self.id).refresh())
+                found = bridge.run(jobs_of(self._clients(), self.id).refresh())
             except CdaoError as error:
                 self._aws_due = time.monotonic() + _AWS_PAUSE_SECONDS
                 logger.info("jobs of %s as Flyte knows them; AWS: %s", self.id, error)
         return found or jobs_flyte_knows(self.nodes)
 
-    def logs(
-        self,
-        job_name: str | None = None,
-        lines: int = 100,
-        *,
-        since: str | datetime | timedelta | None = None,
-        grep: str | None = None,
-    ) -> list[LogLine]:
-        query = log_query(lines, since=since, grep=grep)
-        return execution_logs(self._surroundings.clients(), self.jobs(), job_name, query)
+    def _clients(self) -> AwsClients:
+        return self._surroundings.clients()
 
     # --- what can be done with it ---
 
