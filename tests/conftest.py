@@ -7,7 +7,9 @@ import http.client
 import json
 import logging
 import os
+import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -68,6 +70,8 @@ sys.path.insert(0, str(Path(__file__).parent / "flyteadmin"))
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerExecutionRole"
 BUCKET = "cdao-tests"
+_WARM = Path(__file__).parent / "warm"
+_PROGRAMS = {"cdao": str(Path(sys.executable).with_name("cdao")), "python": sys.executable}
 _FOREIGN = ("AWS_", "CDAO_", "FLYTE", "FLYTECTL_")
 
 
@@ -129,6 +133,33 @@ def services(embedded: LocalSageMaker) -> Iterator[Services]:
     clients = AwsClients(embedded_target(embedded.url))
     yield Services(clients=clients, role_arn=ROLE, bucket=BUCKET)
     bridge.run(clients.close())
+
+
+@pytest.fixture(scope="session")
+def warm_start() -> Iterator[Callable[..., list[str]]]:
+    """The command line that runs ``cdao`` or a script in a fork which has all imported already.
+
+    Commands that are measured, or that are no fork's to run, are started as they are.
+    """
+    if not hasattr(os, "pidfd_open") or "COVERAGE_PROCESS_START" in os.environ:
+        yield lambda *command: [_PROGRAMS[command[0]], *command[1:]]
+        return
+    # A socket's path is short, pytest's folders are not.
+    with tempfile.TemporaryDirectory(prefix="cdao-") as folder:
+        path = f"{folder}/warm"
+        server = subprocess.Popen(
+            [sys.executable, str(_WARM / "server.py"), path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={
+                name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)
+            },
+        )
+        assert server.stdout
+        assert server.stdout.readline() == b"ready\n"
+        launcher = [sys.executable, "-I", "-S", str(_WARM / "launcher.py"), path]
+        yield lambda *command: [*launcher, *command]
+        server.communicate()  # closes its standard input, and so ends it
 
 
 @pytest.fixture(scope="session")

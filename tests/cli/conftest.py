@@ -1,22 +1,19 @@
-"""The command as a user starts it: a process of its own."""
+"""The command as a user starts it: a process of its own, with the imports done."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from cdao_sdk.local.server import LocalSageMaker
-
-CDAO = str(Path(sys.executable).with_name("cdao"))
 
 FLOW = """
 import time
@@ -66,12 +63,14 @@ def endless(number: int) -> int:
 
 
 @pytest.fixture
-def cdao() -> Callable[..., subprocess.CompletedProcess[str]]:
+def cdao(
+    warm_start: Callable[..., list[str]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs ``cdao`` with these arguments; keyword arguments are added to the environment."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [CDAO, *arguments],
+            warm_start("cdao", *arguments),
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
@@ -83,13 +82,15 @@ def cdao() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
-def start_cdao() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start_cdao(
+    warm_start: Callable[..., list[str]],
+) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts ``cdao`` in a session of its own; it is killed at the end of the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [CDAO, *arguments],
+            warm_start("cdao", *arguments),
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
