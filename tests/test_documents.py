@@ -8,8 +8,8 @@ import json
 import random
 import re
 import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,9 @@ from cdao_sdk._job import CurrentJob
 from cdao_sdk.flyte.execution import Execution
 from cdao_sdk.flyte.planning.values import PlannedJob
 from cdao_sdk.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -32,20 +35,18 @@ def blocks() -> list[tuple[str, str]]:
     ]
 
 
-def run(path: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, path.name], cwd=path.parent, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "source"), [pytest.param(*block, id=block[0]) for block in blocks()]
 )
-def test_block_runs(name: str, source: str, tmp_path: Path) -> None:
+def test_block_runs(
+    name: str, source: str, tmp_path: Path, warm_start: Callable[..., list[str]]
+) -> None:
     visits(tmp_path / "visits.csv")
     script = tmp_path / f"{name}.py"
     script.write_text(source)
-    done = run(script)
+    done = subprocess.run(
+        warm_start("python", script.name), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     if name == "readme_0":
         assert done.stdout.splitlines()[-1].startswith("s3://cdao-local/")

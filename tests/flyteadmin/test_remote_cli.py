@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from flyte_double import FlyteDouble
 
 FLOWS = Path(__file__).parent / "flows"
-CDAO = str(Path(sys.executable).with_name("cdao"))
 PYFLYTE = str(Path(sys.executable).with_name("pyflyte"))
 
 
 @pytest.fixture
-def cdao(flyte: FlyteDouble, embedded: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
+def cdao(
+    flyte: FlyteDouble, embedded: Any, warm_start: Callable[..., list[str]]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command in the flows' folder."""
     settings = {
         "CDAO_ADMIN_ENDPOINT": f"http://{flyte.endpoint}",
@@ -34,9 +35,10 @@ def cdao(flyte: FlyteDouble, embedded: Any) -> Callable[..., subprocess.Complete
         "CI": "true",
     }
 
-    def run(*arguments: str, tool: str = CDAO) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, tool: str = "") -> subprocess.CompletedProcess[str]:
+        command = [tool, *arguments] if tool else warm_start("cdao", *arguments)
         return subprocess.run(
-            [tool, *arguments], cwd=FLOWS, capture_output=True, text=True, timeout=100,
+            command, cwd=FLOWS, capture_output=True, text=True, timeout=100,
             env={**os.environ, **settings}, check=False,
         )  # fmt: skip
 

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from cdao_sdk.local.server import LocalSageMaker
 
-CDAO = str(Path(sys.executable).with_name("cdao"))
 ROLE = "arn:aws:iam::123456789012:role/FlyteRole"
 
 
@@ -78,7 +76,9 @@ class Served:
 
 @pytest.fixture(scope="session")
 def start_service(
-    embedded: LocalSageMaker, tmp_path_factory: pytest.TempPathFactory
+    embedded: LocalSageMaker,
+    tmp_path_factory: pytest.TempPathFactory,
+    warm_start: Callable[..., list[str]],
 ) -> Iterator[Callable[..., Served]]:
     """Starts ``cdao connector serve`` at the shared server; it is killed at the end."""
     started: list[Served] = []
@@ -96,8 +96,15 @@ def start_service(
             "CDAO_DEFAULT_BUCKET": "cdao-tests",
             "CDAO_SAGEMAKER_ROLE": ROLE,
         }
-        command = [CDAO, "connector", "serve", "--port", "0", "--metrics-port", str(metrics_port)]
-        command += ["--ready-file", str(folder / "ready.json"), "--log-level", "debug"]
+        command = warm_start("cdao", "connector", "serve", "--port", "0")
+        command += [
+            "--metrics-port",
+            str(metrics_port),
+            "--ready-file",
+            str(folder / "ready.json"),
+            "--log-level",
+            "debug",
+        ]
         log = folder / "log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
