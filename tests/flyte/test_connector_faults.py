@@ -144,11 +144,13 @@ def test_look_whose_connection_drops_is_taken_again(driven: Any, faults: Any) ->
     struck = faults({**rule, "first": 1})
     while struck() != [1]:  # what was made just now is not looked at for a moment
         assert job.get(meta).phase in GOING_ON
+        time.sleep(0.05)
     faults(rule)
     deadline = time.monotonic() + 60
     while "unanswered" not in (resource := job.get(meta)).custom_info:
         assert resource.phase in GOING_ON  # never an error: Propeller counts them, and gives up
         assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert resource.custom_info["unanswered"] == "ConnectionError"
     faults()
     job.delete(meta)
