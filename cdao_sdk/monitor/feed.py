@@ -214,7 +214,7 @@ class JobFeed:
         """
         opened = frozenset(names)
         if opened - self._opened:
-            self._pace.hurry()
+            self._pace.glance()
         self._opened = opened
 
     def open(self) -> Snapshot:
@@ -323,8 +323,9 @@ class JobFeed:
         """How much there is to be read still, of what does not change any more."""
         watch = self._watch if self._single is None else None
         left = watch.undescribed + (0 if watch.is_listed else 1_000_000) if watch else 0
-        failed = [job for job in self._jobs if job.seen.phase in (Phase.FAILED, Phase.RETRYABLE)]
-        return left + self._tails.wants(failed, frozenset()) + self._steps.wants(self._jobs)
+        told = [job for job in self._jobs if _has_failed(job) or job.name in self._opened]
+        ended = [job for job in told if job.is_over]
+        return left + self._tails.wants(ended, self._opened) + self._steps.wants(self._jobs)
 
     async def _ask(self, facts: ExecutionFacts | None) -> None:
         budget = CallBudget(CALLS)
@@ -391,8 +392,11 @@ class JobFeed:
 
     def _order(self, job: Job) -> tuple[object, ...]:
         """Which job is described first: one that is looked at, failed, or the first of its node."""
-        has_failed = job.seen.phase in (Phase.FAILED, Phase.RETRYABLE)
-        return job.name not in self._opened, not has_failed, job.is_over
+        return job.name not in self._opened, not _has_failed(job), job.is_over
+
+
+def _has_failed(job: Job) -> bool:
+    return job.seen.phase in (Phase.FAILED, Phase.RETRYABLE)
 
 
 def _remote_facts(remote: RemoteSource) -> ExecutionFacts:

@@ -141,7 +141,7 @@ class JobTails:
             if job.name in opened
             and job.name not in self._refused
             and not self._whole.is_done(job)
-            and (is_due or job.is_over)
+            and (is_due or job.is_over or job.name not in self._wide)
         ]
         failed = [
             job

@@ -20,7 +20,7 @@ from cdao_sdk.errors import CdaoError
 from cdao_sdk.monitor.notebook_html import snapshot_html
 from cdao_sdk.monitor.plain import summary_lines
 from cdao_sdk.monitor.snapshot import changes
-from cdao_sdk.monitor.widget_state import Actions, Logs
+from cdao_sdk.monitor.widget_state import Actions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,7 +82,6 @@ class NotebookView:
         ui: ``"html"`` shows no widget, even where ipywidgets is installed.
         stop: Asks SageMaker to stop the jobs of these names; None: no stop buttons.
         stop_all: Stops the execution with all its jobs; None: they are stopped by their names.
-        read_log: The last log lines of a job; None: those of the snapshots alone.
         again: What to type to watch again, for the note of a view that was left.
 
     Attributes:
@@ -98,7 +97,6 @@ class NotebookView:
         ui: Literal["auto", "widget", "html", "rich", "plain"] = "auto",
         stop: Callable[[Sequence[str]], None] | None = None,
         stop_all: Callable[[], None] | None = None,
-        read_log: Callable[[str], Sequence[str]] | None = None,
         again: str = "",
     ) -> None:
         self._display = cast("_Display", import_module("IPython.display").display)
@@ -109,9 +107,7 @@ class NotebookView:
         self._again = again
         self._is_over = False
         self.left = threading.Event()
-        actions = Actions(stop, stop_all, read_log, self.leave)
-        self.widget = None if ui == "html" else _widget(actions)
-        self._logs = self.widget.logs if self.widget else Logs(actions, lambda: None)
+        self.widget = None if ui == "html" else _widget(Actions(stop, stop_all, self.leave))
 
     @property
     def opened(self) -> frozenset[str]:
@@ -136,7 +132,10 @@ class NotebookView:
                 return
         due = time.monotonic() >= self._sent[0] + _HTML_PAUSE_SECONDS
         if due or changes(before, snapshot):
-            self._send(snapshot_html(snapshot), snapshot)
+            # Below a widget nobody sees it, unless the notebook is opened without its kernel.
+            is_hidden = self.widget is not None and bool(self._again)
+            footer = f"Saved while it was watched. Watch again: {self._again}" if is_hidden else ""
+            self._send(snapshot_html(snapshot, footer=footer), snapshot)
 
     def _send(self, text: str, snapshot: Snapshot, *, is_static: bool = False) -> None:
         if text == self._sent[1]:
@@ -154,8 +153,6 @@ class NotebookView:
 
     def finish(self, snapshot: Snapshot) -> None:
         """Show the end, as HTML that needs no kernel."""
-        for row in most_telling(snapshot):
-            self._logs.fetch(row)
         self._end(snapshot, "")
 
     def leave(self) -> None:
@@ -178,13 +175,11 @@ class NotebookView:
                 return
             self._is_over = True
             try:
-                text = snapshot_html(
-                    snapshot, logs=self._logs.tails, opened=self.opened, footer=footer
-                )
+                text = snapshot_html(snapshot, opened=self.opened, footer=footer)
                 self._sent = (self._sent[0], " ")  # even an unchanged table has to lose its widget
                 self._send(text, snapshot, is_static=True)
                 if self.widget is not None:
-                    self.widget.close()
+                    self.widget.end(text)
             except Exception as error:  # noqa: BLE001 # see paint
                 logger.debug("the notebook could not be painted: %s", error)
 

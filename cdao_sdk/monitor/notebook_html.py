@@ -32,6 +32,7 @@ _MOST_LINES = 60
 _MOST_DETAILS = 30
 _LOG_LINES = 40
 _METRICS_IN_TABLE = 2
+_METRIC_LINE = re.compile(r"^(\S+\| )?\[cdao:metric\] ")
 _LOG_LINES_OF_ERROR = re.compile(r"\nLast \d+ log lines:")
 _LEFT = "text-align:left;vertical-align:top"
 
@@ -39,7 +40,6 @@ _LEFT = "text-align:left;vertical-align:top"
 def snapshot_html(
     snapshot: Snapshot,
     *,
-    logs: Mapping[str, Sequence[str]] | None = None,
     opened: Collection[str] = (),
     footer: str = "",
 ) -> str:
@@ -47,7 +47,6 @@ def snapshot_html(
 
     Args:
         snapshot: The jobs.
-        logs: Log lines by the job's name, beside those that the snapshot has.
         opened: Names of the jobs whose details are shown unfolded.
         footer: A last line, as text.
     """
@@ -57,7 +56,7 @@ def snapshot_html(
         f"<p>{_head(snapshot)}</p>",
         _table(shown) if shown else "<p><i>no job yet</i></p>",
         _rest(lines[_MOST_LINES:]),
-        *_details(snapshot, logs or {}, opened),
+        *_details(snapshot, opened),
         *(f"<p>{escape(text)}</p>" for text in (snapshot.note, footer) if text),
     ]
     if snapshot.error:
@@ -167,28 +166,27 @@ def _rest(lines: Sequence[Line]) -> str:
     return f"<p>… and {len(lines):,} more: {told}</p>"
 
 
-def _details(
-    snapshot: Snapshot, logs: Mapping[str, Sequence[str]], opened: Collection[str]
-) -> list[str]:
+def _details(snapshot: Snapshot, opened: Collection[str]) -> list[str]:
     """A fold for each job that has more to tell, those that failed first."""
     ranked = sorted(snapshot.jobs, key=lambda row: (row.state != "failed", row.name not in opened))
     chosen = {row.name for row in ranked[:_MOST_DETAILS]}
     return [
-        _fold(row, logs.get(row.name, ()), is_open=row.name in opened or bool(row.error))
+        _fold(row, is_open=row.name in opened or bool(row.error))
         for row in snapshot.jobs
         if row.name in chosen
     ]
 
 
-def _fold(row: JobRow, log: Sequence[str], *, is_open: bool) -> str:
-    lines = list(log if len(log) >= len(row.log_tail) else row.log_tail)[-_LOG_LINES:]
+def _fold(row: JobRow, *, is_open: bool) -> str:
+    told = [line for line in row.log_tail if not _METRIC_LINE.search(line)]  # in the table
+    lines = told[-_LOG_LINES:]
     facts = [
         ("job", f"<code>{escape(row.name)}</code>"),
         *(("output", f"<code>{escape(row.artifact)}</code>") for _ in [0] if row.artifact),
         *((title, link) for title, link in [("see", _links(row))] if link),
         *(("hint", escape(row.hint)) for _ in [0] if row.hint),
         *_pairs("hyperparameters", row.hyperparameters),
-        *_pairs("used", {k: f"{v:.0f}%" for k, v in row.utilization.items()}),
+        *_pairs("used", {words.usage_name(k): f"{v:.0f}%" for k, v in row.utilization.items()}),
     ]
     listed = "<br>".join(f"{title}: {value}" for title, value in facts)
     parts = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from cdao_sdk.monitor import wording
@@ -21,6 +22,7 @@ __all__ = [
     "spark",
     "spot_words",
     "time_words",
+    "usage_name",
 ]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -79,6 +81,17 @@ def spot_words(row: JobRow) -> str:
     if not row.spot:
         return ""
     return "spot" if row.savings_percent is None else f"-{row.savings_percent:.0f}%"
+
+
+def usage_name(metric: str) -> str:
+    """CloudWatch's name of what is used, as people read it.
+
+    Example:
+        >>> usage_name("GPUMemoryUtilization"), usage_name("DiskUtilization")
+        ('GPU memory', 'disk')
+    """
+    spaced = re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])", " ", metric.removesuffix("Utilization"))
+    return " ".join(part if part.isupper() else part.lower() for part in spaced.split())
 
 
 def bar(share: float, cells: int = 10) -> str:

@@ -8,6 +8,7 @@ __all__ = ["Pace"]
 
 _GROWTH = 1.5
 _LONGEST_WHEN_THROTTLED = 60.0
+_BETWEEN_GLANCES = 1.0  # however quickly rows are opened one after the other
 
 
 class Pace:
@@ -22,6 +23,7 @@ class Pace:
         self._shortest, self._longest = shortest, longest
         self._pause = shortest
         self._due = 0.0
+        self._earliest = 0.0
         self._silent_since: float | None = None
 
     @property
@@ -31,7 +33,9 @@ class Pace:
 
     def slow_down(self) -> None:
         """A look is over: the next one is later, and the one after that later still."""
-        self._due = time.monotonic() + self._pause
+        now = time.monotonic()
+        self._due = now + self._pause
+        self._earliest = now + min(self._shortest, _BETWEEN_GLANCES)
         self._pause = min(self._pause * _GROWTH, self._longest)
 
     def hurry(self) -> None:
@@ -39,10 +43,14 @@ class Pace:
         self._pause = self._shortest
         self._due = min(self._due, time.monotonic() + self._shortest)
 
+    def glance(self) -> None:
+        """Somebody has opened a row and waits: now, unless the last look was just now."""
+        self._due = min(self._due, max(time.monotonic(), self._earliest))
+
     def give_way(self) -> None:
         """A look was throttled: twice the pause."""
         self._pause = min(max(self._pause, self._shortest) * 2, _LONGEST_WHEN_THROTTLED)
-        self._due = time.monotonic() + self._pause
+        self._due = self._earliest = time.monotonic() + self._pause
 
     def heard(self) -> None:
         """Somebody has answered."""

@@ -12,7 +12,7 @@ from ipywidgets import HTML, Button, Checkbox, Dropdown, HBox, Text, VBox
 
 from cdao_sdk.monitor import widget_html as html
 from cdao_sdk.monitor.notebook_lines import CHOICES, lines_of, page_of
-from cdao_sdk.monitor.widget_state import STOP_ALL, Actions, Courses, Logs, Stops
+from cdao_sdk.monitor.widget_state import STOP_ALL, Actions, Courses, Fetching, Stops, jobs_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,6 @@ class MonitorWidget:
 
     Attributes:
         root: The widget to display.
-        logs: The log tails that were read so far.
         opened: Names of the jobs whose details are shown.
     """
 
@@ -47,15 +46,18 @@ class MonitorWidget:
         self._is_open = True
         self._courses = Courses()
         self._stops = Stops(actions, self.refresh)
-        self.logs = Logs(actions, self.refresh)
+        self.fetching = Fetching()
         self.opened: set[str] = set()
 
+        # Apart from what is painted each second: a screen reader tells it when it changes.
+        self._spoken = HTML()
         self._head, self._foot = HTML(), HTML()
         self._tools = _Tools(self, actions, self._stops)
         self._slots: list[_Slot] = []
         self._heads = _classed(HBox([HTML("Job"), HTML(html.column_heads())]), "cdao-heads")
         self._table = _classed(VBox([self._heads]), "cdao-table")
-        parts = [HTML(html.style()), self._head, self._tools.box, self._table, self._foot]
+        parts = [HTML(html.style()), self._head, self._spoken]
+        parts += [self._tools.box, self._table, self._foot]
         self.root: Any = _classed(VBox(parts), "cdao-w")
 
     def paint(self, snapshot: Snapshot) -> None:
@@ -75,6 +77,7 @@ class MonitorWidget:
             page = page_of(lines, self._page, LINES_A_PAGE)
             self._page = page.number
             self._head.value = html.head_html(snapshot)
+            self._spoken.value = html.spoken_html(snapshot)
             self._foot.value = html.footer_html(snapshot, self._stops.notice)
             self._tools.show(snapshot, page)
             self._show_lines(page.lines)
@@ -93,6 +96,7 @@ class MonitorWidget:
         with self._lock:
             chosen = self._toggled if line.is_group else self.opened
             chosen.symmetric_difference_update({line.key})
+            self.fetching.forget(line.key)
             self.refresh()
 
     def turn_to(self, *, page: int | None = None, by: int = 0, choice: str | None = None) -> None:
@@ -128,11 +132,23 @@ class MonitorWidget:
         _mark(button, "cdao-armed", on=armed)
         _show(button, visible=self._stops.is_possible and not row.is_over)
 
-    def close(self) -> None:
-        """Give all widgets back; what is shown by then stays as it is."""
+    def end(self, text: str) -> None:
+        """Give all widgets back but one, which shows the end.
+
+        A page that was loaded again does not know the output any more that becomes HTML now, but
+        it still knows this widget.
+
+        Args:
+            text: The end as HTML.
+        """
         with self._lock:
+            if not self._is_open:
+                return
             self._is_open = False
-            for widget in _all(self.root):
+            others = _all(self.root)[1:]
+            self.root.children = (HTML(text),)
+            self.root.remove_class("cdao-w")
+            for widget in others:
                 widget.close()
 
 
@@ -146,7 +162,8 @@ class _Tools:
         self._earlier = _button("◂ Earlier", "Earlier jobs", lambda: owner.turn_to(by=-1))
         self._later = _button("Later ▸", "Later jobs", lambda: owner.turn_to(by=1))
         self._place = _classed(HTML(), "cdao-pageinfo")
-        self._stop = _button("", "Stop every job that goes on", owner.click_stop)
+        stopped = "the execution" if stops.stops_execution else "every job that goes on"
+        self._stop = _button("", f"Stop {stopped}; asks once more", owner.click_stop)
         self._keep = _button("Keep running", "Do not stop anything", owner.keep)
         leave = actions.leave or (lambda: None)
         self._leave = _button("Stop watching", "End this view; the jobs go on", leave)
@@ -167,13 +184,24 @@ class _Tools:
         _set(self._earlier, disabled=page.number == 0)
         _set(self._later, disabled=page.number == page.count - 1)
         going_on = [row for row in snapshot.jobs if not row.is_over]
-        to_stop = [row for row in going_on if not self._stops.is_asked(row.name)]
-        armed = self._stops.is_armed(STOP_ALL)
-        words = f"Confirm: stop {len(to_stop):,} jobs" if armed else "Stop all jobs …"
-        _set(self._stop, description=words, disabled=not to_stop)
+        _show(self._keep, visible=self._show_stop(snapshot, going_on))
+
+    def _show_stop(self, snapshot: Snapshot, going_on: Sequence[JobRow]) -> bool:
+        """Set the button for all; returns whether its next click stops."""
+        stops = self._stops
+        armed = stops.is_armed(STOP_ALL)
+        left = [row.label for row in going_on if not stops.is_asked(row.name)]
+        if stops.stops_execution:
+            may_stop, is_asked = snapshot.outcome == "running", stops.is_asked(STOP_ALL)
+            words, what = "Stop execution …", "the execution"
+        else:
+            may_stop, is_asked = bool(going_on), not left
+            words, what = "Stop all jobs …", jobs_words(left)
+        words = f"Confirm: stop {what}" if armed else "Stopping …" if is_asked else words
+        _set(self._stop, description=words, disabled=is_asked)
         _mark(self._stop, "cdao-armed", on=armed)
-        _show(self._stop, visible=self._stops.is_possible and bool(going_on))
-        _show(self._keep, visible=armed)
+        _show(self._stop, visible=stops.is_possible and may_stop)
+        return armed
 
 
 class _Slot:
@@ -221,7 +249,8 @@ class _Details:
         self._owner = owner
         self._row: JobRow | None = None
         self._stop = _classed(_button("", "", self._click_stop), "cdao-danger")
-        self._actions, self._facts, self._log = HTML(), HTML(), HTML()
+        # Apart, so that an ARN stays selected while metrics move.
+        self._actions, self._moving, self._facts, self._log = HTML(), HTML(), HTML(), HTML()
         self._query = Text(placeholder="Search the log", continuous_update=True)
         _on_value(self._query, self._show_log)
         self._follow = Checkbox(value=True, description="Follow", indent=False)
@@ -230,7 +259,8 @@ class _Details:
         _set(self._follow, tooltip="Show new log lines as they come")
         buttons = _classed(HBox([self._stop, self._actions]), "cdao-bar-of-actions")
         search = _classed(HBox([self._query, self._follow]), "cdao-log-tools")
-        self.box: Any = _classed(VBox([buttons, self._facts, search, self._log]), "cdao-details")
+        parts = [buttons, self._moving, self._facts, search, self._log]
+        self.box: Any = _classed(VBox(parts), "cdao-details")
 
     def _click_stop(self) -> None:
         if self._row is not None:
@@ -243,17 +273,18 @@ class _Details:
             _set(self._query, value="")
             _set(self._follow, value=True)
         self._row = row
-        self._owner.logs.want(row)
         self._owner.stop_button(self._stop, row)
         _set(self._actions, value=html.actions_html(row))
-        _set(self._facts, value=html.details_html(row, self._owner.courses_of(row)))
+        _set(self._moving, value=html.moving_html(row, self._owner.courses_of(row)))
+        _show(self._moving, visible=bool(self._moving.value))
+        _set(self._facts, value=html.facts_html(row))
         _show(self._follow, visible=not row.is_over)
         if self._follow.value or row.is_over:
             self._show_log()
 
     def _show_log(self) -> None:
         if self._row is not None:
-            lines = self._owner.logs.of(self._row)
+            lines = self._owner.fetching.lines_of(self._row)
             _set(self._log, value=html.log_html(lines, self._query.value))
 
 

@@ -24,10 +24,12 @@ __all__ = [
     "actions_html",
     "cells_html",
     "column_heads",
-    "details_html",
+    "facts_html",
     "footer_html",
     "head_html",
     "log_html",
+    "moving_html",
+    "spoken_html",
     "style",
 ]
 
@@ -44,6 +46,7 @@ _SIGNS: Mapping[str, str] = {
 _HEADS = ("Kind", "Status", "Progress", "Time", "Instance", "Spot", "Cost")
 _EXECUTION_ID = re.compile(r"(?<=^execution )\S+|(?<=^job )\S+")
 _MOST_LOG_LINES = 500
+_FEW_JOBS = 20
 
 # Works without the kernel; where the clipboard is out of reach, the name is left selected.
 _COPY = (
@@ -83,9 +86,18 @@ def head_html(snapshot: Snapshot) -> str:
     return (
         f'<div class="cdao-head"><div class="cdao-title"><span>{title}</span>'
         f"{_pill(snapshot.outcome, status.capitalize())}</div>"
-        f'<div class="cdao-facts" role="status">{" · ".join(facts)}</div>'
+        f'<div class="cdao-facts">{" · ".join(facts)}</div>'
         f"{_state_bar(snapshot)}</div>"
     )
+
+
+def spoken_html(snapshot: Snapshot) -> str:
+    """How it stands, for screen readers: it changes with what is worth being told, no oftener."""
+    counts = count_words(snapshot.jobs)
+    if len(snapshot.jobs) > _FEW_JOBS:  # else there would be something to tell each second
+        counts = [(state, text) for state, text in counts if state == "failed"]
+    told = ", ".join([snapshot.outcome, *(text for _, text in counts)])
+    return f'<div class="cdao-sr" role="status">{escape(told)}</div>'
 
 
 def _state_bar(snapshot: Snapshot) -> str:
@@ -177,18 +189,26 @@ def _bar(share: float, text: str, state: str, title: str = "") -> str:
     )
 
 
-def details_html(
+def moving_html(
     row: JobRow, courses: Mapping[str, Sequence[tuple[float, float]]] | None = None
 ) -> str:
-    """What an open row shows: failure, metrics, facts, hyperparameters.
+    """What an open row shows first: failure, metrics, usage. Empty if there is none of them.
 
     Args:
         row: The job.
         courses: (seconds, value) of each metric as they were seen, where the job has no series.
     """
-    cards = [_failure(row), *_metric_cards(row, courses or {}), _utilization(row)]
-    cards += [_facts(row), _table_card("Hyperparameters", row.hyperparameters)]
-    return f'<div class="cdao-cards">{"".join(cards)}</div>'
+    return _cards([_failure(row), *_metric_cards(row, courses or {}), _utilization(row)])
+
+
+def facts_html(row: JobRow) -> str:
+    """What an open row shows beside: times, names, hyperparameters."""
+    return _cards([_facts(row), _table_card("Hyperparameters", row.hyperparameters)])
+
+
+def _cards(cards: Sequence[str]) -> str:
+    text = "".join(cards)
+    return f'<div class="cdao-cards">{text}</div>' if text else ""
 
 
 def _card(title: str, content: str, kind: str = "") -> str:
@@ -225,7 +245,7 @@ def _utilization(row: JobRow) -> str:
     if not row.utilization and not row.hint:
         return ""
     bars = "".join(
-        f"<dt>{escape(name.removesuffix('Utilization'))}</dt>"
+        f"<dt>{escape(words.usage_name(name))}</dt>"
         f"<dd>{_bar(min(value / 100, 1), f'{value:.0f}%', 'running')}</dd>"
         for name, value in row.utilization.items()
     )
@@ -235,7 +255,6 @@ def _utilization(row: JobRow) -> str:
 
 def _facts(row: JobRow) -> str:
     facts = {
-        "Name": row.name,
         "Created": _moment(row.created),
         "Started": _moment(row.started),
         "Ended": _moment(row.ended),
@@ -292,12 +311,22 @@ def log_html(lines: Sequence[str] | None, query: str = "") -> str:
     wanted = query.strip().lower()
     found = [line for line in lines if wanted in line.lower()][-_MOST_LOG_LINES:]
     shown = "\n".join(_marked(line, query.strip()) for line in found)
-    count = f"{len(found):,} of {len(lines):,} lines" if wanted else f"last {len(found):,} lines"
+    count = f"{len(found):,} of {_lines_words(len(lines))}" if wanted else _last_words(len(found))
+    # A live region would be told anew with each line that comes; what was searched for is told.
+    live = ' role="status"' if wanted else ""
     return (
-        f'<div class="cdao-log" role="log" tabindex="0" aria-label="Log, {count}" '
+        f'<div class="cdao-log" role="region" tabindex="0" aria-label="Log, {count}" '
         f'data-lm-suppress-shortcuts="true"><pre>{shown}</pre></div>'
-        f'<div class="cdao-log-count" role="status">{count}</div>'
+        f'<div class="cdao-log-count"{live}>{count}</div>'
     )
+
+
+def _lines_words(count: int) -> str:
+    return f"{count:,} line{'' if count == 1 else 's'}"
+
+
+def _last_words(count: int) -> str:
+    return "last line" if count == 1 else f"last {_lines_words(count)}"
 
 
 def _marked(line: str, query: str) -> str:

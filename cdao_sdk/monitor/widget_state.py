@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -12,11 +13,11 @@ from cdao_sdk.errors import CdaoError
 from cdao_sdk.monitor.wording import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from cdao_sdk.monitor.snapshot import JobRow, Snapshot
 
-__all__ = ["STOP_ALL", "Actions", "Courses", "Logs", "Stops"]
+__all__ = ["STOP_ALL", "Actions", "Courses", "Fetching", "Stops"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,9 @@ STOP_ALL = "*"
 
 # A first click arms a stop for so long; the second one stops.
 _ARMED_SECONDS = 6.0
-_LOG_PAUSE_SECONDS = 2.0
+# Snapshots have one line of a row that is closed; more comes soon after it was opened.
+_LINES_OF_A_CLOSED_ROW = 1
+_FETCHING_SECONDS = 3.0
 _POINTS = 400
 
 
@@ -36,13 +39,11 @@ class Actions:
     Attributes:
         stop: Asks SageMaker to stop the jobs of these names.
         stop_all: Stops the execution with all its jobs; None: they are stopped by their names.
-        read_log: The last log lines of a job.
         leave: Ends the watching; the jobs go on.
     """
 
     stop: Callable[[Sequence[str]], None] | None = None
     stop_all: Callable[[], None] | None = None
-    read_log: Callable[[str], Sequence[str]] | None = None
     leave: Callable[[], None] | None = None
 
 
@@ -74,6 +75,11 @@ class Stops:
         """Whether there is a way to stop jobs."""
         return self._actions.stop is not None
 
+    @property
+    def stops_execution(self) -> bool:
+        """Whether the button for all stops more than the jobs that go on now."""
+        return self._actions.stop_all is not None
+
     def is_armed(self, key: str) -> bool:
         """Whether the next click stops."""
         return self._armed[0] == key and time.monotonic() < self._armed[1]
@@ -94,91 +100,58 @@ class Stops:
             rows: The jobs that it stops; those that are over are left alone.
         """
         names = [row.name for row in rows if not row.is_over and row.name not in self._asked]
-        if not names or self._actions.stop is None:
+        stop_all = self._actions.stop_all if key == STOP_ALL else None
+        if self._actions.stop is None or not (names or stop_all):
             return
         if not self.is_armed(key):
             self._armed = (key, time.monotonic() + _ARMED_SECONDS)
             return
         self.disarm()
-        self._asked.update(names)
-        self.notice = "Stopping " + (names[0] if len(names) == 1 else f"{len(names):,} jobs") + " …"
-        in_background(lambda: self._stop(names, is_all=key == STOP_ALL))
+        asked = {*names, STOP_ALL} if stop_all else set(names)
+        what = "the execution" if stop_all else jobs_words(names)
+        self._asked |= asked
+        self.notice = f"Stopping {what} …"
+        stop = stop_all or functools.partial(self._actions.stop, names)
+        in_background(lambda: self._stop(stop, what, asked))
 
-    def _stop(self, names: Sequence[str], *, is_all: bool) -> None:
-        assert self._actions.stop is not None  # noqa: S101 # else nobody comes here
+    def _stop(self, stop: Callable[[], None], what: str, asked: Collection[str]) -> None:
         try:
-            if is_all and self._actions.stop_all is not None:
-                self._actions.stop_all()
-            else:
-                self._actions.stop(names)
+            stop()
         except CdaoError as error:
             self.notice = printable(f"It could not be stopped: {error}")
-            self._asked.difference_update(names)
+            self._asked.difference_update(asked)
         except Exception:
-            logger.exception("stopping %s went wrong", names)
+            logger.exception("stopping %s went wrong", what)
             self.notice = "It could not be stopped; the kernel's log says why."
-            self._asked.difference_update(names)
+            self._asked.difference_update(asked)
         else:
-            self.notice = "SageMaker was asked to stop " + (
-                f"{names[0]}." if len(names) == 1 else f"{len(names):,} jobs."
-            )
+            self.notice = f"Asked to stop {what}."
         self._changed()
 
 
-class Logs:
-    """Log tails of jobs that someone looks at, read in the background.
+def jobs_words(names: Sequence[str]) -> str:
+    """One job by its name, several by their number."""
+    return names[0] if len(names) == 1 else f"{len(names):,} jobs"
 
-    Args:
-        actions: Tell how to read a log.
-        changed: Called when there are new lines.
-    """
 
-    def __init__(self, actions: Actions, changed: Callable[[], None]) -> None:
-        self._read_log = actions.read_log
-        self._changed = changed
-        self._due: dict[str, float] = {}
-        self._complete: set[str] = set()
-        self.tails: dict[str, tuple[str, ...]] = {}
+class Fetching:
+    """Which logs may be on their way: those of rows that were opened a moment ago."""
 
-    def of(self, row: JobRow) -> tuple[str, ...] | None:
-        """The lines so far; None while the first ones are being fetched."""
-        known = self.tails.get(row.name)
-        if known is not None and len(known) >= len(row.log_tail):
-            return known
-        if row.log_tail or self._read_log is None:
-            return row.log_tail
-        return known
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
 
-    def want(self, row: JobRow) -> None:
-        """Someone looks at this job: fetch its log if it is time to."""
-        if self._read_log is None or row.name in self._complete:
-            return
-        if time.monotonic() < self._due.get(row.name, 0.0):
-            return
-        self._due[row.name] = time.monotonic() + 60.0  # until this one has come back
-        is_over = row.is_over
-        in_background(lambda: self._fetch(row.name, is_last=is_over))
+    def lines_of(self, row: JobRow) -> tuple[str, ...] | None:
+        """The lines so far; None while the first ones may be on their way."""
+        since = self._since.setdefault(row.name, time.monotonic())
+        if len(row.log_tail) <= _LINES_OF_A_CLOSED_ROW and (
+            time.monotonic() < since + _FETCHING_SECONDS
+        ):
+            return None
+        return row.log_tail
 
-    def fetch(self, row: JobRow) -> None:
-        """Fetch it now, in this thread."""
-        if self._read_log is not None and row.name not in self._complete:
-            self._fetch(row.name, is_last=row.is_over)
-
-    def _fetch(self, name: str, *, is_last: bool) -> None:
-        assert self._read_log is not None  # noqa: S101 # else nobody comes here
-        try:
-            lines = tuple(printable(line) for line in self._read_log(name))
-        except CdaoError as error:
-            lines = (printable(f"(the log cannot be read: {error})"),)
-        except Exception:
-            logger.exception("the log of %s could not be read", name)
-            lines = ("(the log cannot be read; the kernel's log says why)",)
-        if is_last:
-            self._complete.add(name)
-        self._due[name] = time.monotonic() + _LOG_PAUSE_SECONDS
-        if self.tails.get(name) != lines:
-            self.tails[name] = lines
-            self._changed()
+    def forget(self, name: str) -> None:
+        """The row was closed."""
+        self._since.pop(name, None)
 
 
 class Courses:

@@ -169,6 +169,16 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Keep what the browser showed when a test failed."""
+    report = yield
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if report.when == "call" and report.failed and lab is not None:
+        lab.shoot(f"failed-{item.name}")
+    return report
+
+
 @pytest.fixture(scope="session")
 def lab(jupyter: tuple[str, Path], shots: Path) -> Iterator[Lab]:
     """JupyterLab in a browser."""

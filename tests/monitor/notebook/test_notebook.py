@@ -100,8 +100,9 @@ def test_html_of_a_thousand_jobs_stays_small(many_jobs: Snapshot) -> None:
 
 
 def test_log_lines_that_were_read_are_stored_with_their_job(snapshot: Snapshot) -> None:
-    name = snapshot.jobs[0].name
-    text = snapshot_html(snapshot, logs={name: ["one", "two"]}, opened={name})
+    first, *others = snapshot.jobs
+    first = replace(first, log_tail=("one", "two"))
+    text = snapshot_html(replace(snapshot, jobs=(first, *others)), opened={first.name})
     assert "<pre>one\ntwo</pre>" in text
 
 
@@ -222,10 +223,11 @@ def test_a_late_click_does_not_overwrite_the_end(
 
 
 def test_the_end_shows_the_logs_of_the_jobs(cell: Cell, snapshot: Snapshot, done: Snapshot) -> None:
-    view = NotebookView(read_log=lambda name: [f"the log of {name}"])
+    view = NotebookView()
     view.paint(snapshot)
-    view.finish(done)
-    assert all(f"the log of {row.name}" in cell.shown["text/html"] for row in done.jobs[:1])
+    rows = tuple(replace(row, log_tail=(f"the log of {row.name}",)) for row in done.jobs)
+    view.finish(replace(done, jobs=rows))
+    assert all(f"the log of {row.name}" in cell.shown["text/html"] for row in rows)
 
 
 def test_an_error_of_the_feed_is_a_note_and_the_end_of_the_thread(

@@ -114,25 +114,41 @@ def test_pages_and_choices(many_jobs: Snapshot) -> None:
     assert text_of(widget).count("cdao-pill cdao-failed") == 2
 
 
+def with_log(snapshot: Snapshot, *lines: str) -> Snapshot:
+    rows = tuple(replace(row, log_tail=lines) for row in snapshot.jobs)
+    return replace(snapshot, jobs=rows)
+
+
 def test_a_row_opens_to_its_details_and_closes(snapshot: Snapshot) -> None:
-    widget = MonitorWidget(Actions(read_log=lambda _: ["first line", "second <line>"]))
-    widget.paint(snapshot)
+    widget = MonitorWidget(Actions())
+    widget.paint(with_log(snapshot, "first line", "second <line>"))
     name = snapshot.jobs[1].name
     button(widget, "▸ train").click()
     assert widget.opened == {name}
-    wait_for(lambda: "second &lt;line&gt;" in text_of(widget))
+    assert "second &lt;line&gt;" in text_of(widget)
     assert "Copy name" in text_of(widget)
     button(widget, "▾ train").click()
     assert widget.opened == set()
     assert "Copy name" not in text_of(widget)
 
 
-def test_the_log_is_searched(snapshot: Snapshot) -> None:
-    lines = [f"line {number}" for number in range(30)]
-    widget = MonitorWidget(Actions(read_log=lambda _: lines))
-    widget.paint(snapshot)
+def test_the_log_is_on_its_way_for_a_moment(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = MonitorWidget(Actions())
+    widget.paint(with_log(snapshot))
     button(widget, "▸ train").click()
-    wait_for(lambda: "last 30 lines" in text_of(widget))
+    assert "fetching the log" in text_of(widget)
+    monkeypatch.setattr(widget_state, "_FETCHING_SECONDS", 0.0)
+    widget.paint(with_log(snapshot))
+    assert "no log line yet" in text_of(widget)
+
+
+def test_the_log_is_searched(snapshot: Snapshot) -> None:
+    widget = MonitorWidget(Actions())
+    widget.paint(with_log(snapshot, *(f"line {number}" for number in range(30))))
+    button(widget, "▸ train").click()
+    assert "last 30 lines" in text_of(widget)
     search = next(
         each for each in all_of(widget.root) if getattr(each, "placeholder", "") == "Search the log"
     )
@@ -149,7 +165,7 @@ def test_stopping_takes_two_clicks(snapshot: Snapshot) -> None:
     button(widget, "Stop job").click()
     assert stopped == []
     button(widget, "Confirm: stop this job").click()
-    wait_for(lambda: "SageMaker was asked to stop" in text_of(widget))
+    wait_for(lambda: "Asked to stop" in text_of(widget))
     assert stopped == [[snapshot.jobs[1].name]]
     assert button(widget, "Stopping …").disabled
 
@@ -176,6 +192,31 @@ def test_all_that_go_on_are_stopped_and_no_other(snapshot: Snapshot) -> None:
     button(widget, "Confirm: stop 2 jobs").click()
     wait_for(lambda: bool(stopped))
     assert stopped == [[row.name for row in snapshot.jobs if not row.is_over]]
+
+
+def test_an_execution_on_a_cluster_is_stopped_itself_even_between_two_jobs(
+    snapshot: Snapshot,
+) -> None:
+    stopped: list[str] = []
+    actions = Actions(stop=stopped.extend, stop_all=lambda: stopped.append("the execution"))
+    widget = MonitorWidget(actions)
+    over = tuple(row for row in snapshot.jobs if row.is_over)
+    widget.paint(replace(snapshot, jobs=over, status="RUNNING"))
+    button(widget, "Stop execution").click()
+    button(widget, "Confirm: stop the execution").click()
+    wait_for(lambda: "Asked to stop the execution." in text_of(widget))
+    assert stopped == ["the execution"]
+    assert button(widget, "Stopping …").disabled
+
+
+def test_what_a_screen_reader_tells_changes_with_the_states_alone(
+    snapshot: Snapshot, many_jobs: Snapshot
+) -> None:
+    before = widget_html.spoken_html(snapshot)
+    later = tuple(replace(row, elapsed_seconds=999.0, cost_usd=9.0) for row in snapshot.jobs)
+    assert widget_html.spoken_html(replace(snapshot, jobs=later)) == before
+    assert "1 failed, 1 running" in before
+    assert "done" not in widget_html.spoken_html(many_jobs)
 
 
 def test_a_stop_that_is_refused_says_why(snapshot: Snapshot) -> None:
@@ -210,18 +251,19 @@ def test_metrics_without_a_series_get_one_from_what_was_seen(snapshot: Snapshot)
     assert "<polyline" in text_of(widget)
 
 
-def test_a_closed_widget_hears_and_shows_nothing(snapshot: Snapshot) -> None:
+def test_a_widget_that_has_ended_shows_the_end_and_hears_nothing(snapshot: Snapshot) -> None:
     widget = MonitorWidget(Actions())
     widget.paint(snapshot)
     opener = button(widget, "▸ train")
-    widget.close()
+    widget.end("<p>the end</p>")
     opener.click()
     widget.paint(snapshot)
-    widget.close()
+    widget.end("too late")
+    assert text_of(widget).strip() == "<p>the end</p>"
 
 
 def test_threads_may_paint_and_click_at_the_same_time(snapshot: Snapshot) -> None:
-    widget = MonitorWidget(Actions(read_log=lambda _: ["a line"]))
+    widget = MonitorWidget(Actions())
     widget.paint(snapshot)
     openers = [button(widget, f"▸ {row.label}") for row in snapshot.jobs]
     errors: list[Exception] = []
@@ -254,7 +296,10 @@ def test_details_tell_cause_mend_and_hyperparameters(snapshot: Snapshot) -> None
         hint="A smaller instance would do.",
         links=(("SageMaker console", "https://console.aws.amazon.com/x"), ("x", "javascript:1")),
     )
-    text = widget_html.details_html(row) + widget_html.actions_html(row)
+    text = "".join(
+        show(row)
+        for show in (widget_html.moving_html, widget_html.facts_html, widget_html.actions_html)
+    )
     for words in (told.failure_class, "What to do:", "eta", "0.3", "GPU", "12%", row.hint):
         assert words in text
     assert "Open SageMaker console" in text
@@ -264,11 +309,18 @@ def test_details_tell_cause_mend_and_hyperparameters(snapshot: Snapshot) -> None
 def test_what_people_typed_is_escaped(snapshot: Snapshot) -> None:
     evil = "<img src=x onerror=alert(1)>"
     rows = tuple(
-        replace(row, label=evil, message=evil, error=evil, metrics={evil: 1.0}, name=evil)
+        replace(
+            row,
+            label=evil,
+            message=evil,
+            error=evil,
+            metrics={evil: 1.0},
+            name=evil,
+            log_tail=(evil,),
+        )
         for row in snapshot.jobs
     )
-    widget = MonitorWidget(Actions(read_log=lambda _: [evil]))
+    widget = MonitorWidget(Actions())
     widget.paint(replace(snapshot, jobs=rows[:1], title=evil, note=evil, error=evil))
     button(widget, f"▸ {evil}").click()
-    wait_for(lambda: "last 1 lines" in text_of(widget))
     assert "<img" not in text_of(widget)
