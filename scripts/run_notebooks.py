@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 _FOREIGN = ("AWS_", "CDAO_", "FLYTE", "FLYTECTL_", "JUPYTER")
-_LONGEST_REPR = 4_000
+_LONGEST_REPR = 300
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 

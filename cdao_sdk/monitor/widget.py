@@ -54,7 +54,9 @@ class MonitorWidget:
         self._head, self._foot = HTML(), HTML()
         self._tools = _Tools(self, actions, self._stops)
         self._slots: list[_Slot] = []
-        self._heads = _classed(HBox([HTML("Job"), HTML(html.column_heads())]), "cdao-heads")
+        self._heads = _classed(
+            HBox([HTML(html.FIRST_HEAD), HTML(html.column_heads())]), "cdao-heads"
+        )
         self._table = _classed(VBox([self._heads]), "cdao-table")
         parts = [HTML(html.style()), self._head, self._spoken]
         parts += [self._tools.box, self._table, self._foot]

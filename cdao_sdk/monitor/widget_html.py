@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cdao_sdk.monitor.snapshot import JobRow, Snapshot
 
 __all__ = [
+    "FIRST_HEAD",
     "actions_html",
     "cells_html",
     "column_heads",
@@ -43,6 +44,9 @@ _SIGNS: Mapping[str, str] = {
     "failed": "✕",
     "stopped": "■",
 }
+FIRST_HEAD = '<span aria-hidden="true">Job</span>'
+"""Above the names of the jobs."""
+
 _HEADS = ("Kind", "Status", "Progress", "Time", "Instance", "Spot", "Cost")
 _EXECUTION_ID = re.compile(r"(?<=^execution )\S+|(?<=^job )\S+")
 _MOST_LOG_LINES = 500
@@ -146,11 +150,16 @@ def cells_html(line: Line) -> str:
             words.dollars(row.cost_usd),
         )
     cells = "".join(
-        f'<span class="cdao-c-{head.lower()}"><span class="cdao-sr">{head}: </span>{value}</span>'
+        f'<span class="cdao-c-{head.lower()}">{_unseen(head) if value else ""}{value}</span>'
         for head, value in zip(_HEADS, values, strict=True)
         if value or head != "Spot"
     )
     return f'<div class="cdao-grid">{cells}</div>'
+
+
+def _unseen(head: str) -> str:
+    """A column's head for those who hear the row."""
+    return f'<span class="cdao-sr">{head}: </span>'
 
 
 def _status(row: JobRow) -> str:
@@ -245,12 +254,16 @@ def _utilization(row: JobRow) -> str:
     if not row.utilization and not row.hint:
         return ""
     bars = "".join(
-        f"<dt>{escape(words.usage_name(name))}</dt>"
+        f"<dt>{escape(_capital(words.usage_name(name)))}</dt>"
         f"<dd>{_bar(min(value / 100, 1), f'{value:.0f}%', 'running')}</dd>"
         for name, value in row.utilization.items()
     )
     hint = f"<p>{escape(row.hint)}</p>" if row.hint else ""
     return _card("Used of the instance", f"<dl>{bars}</dl>{hint}")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _facts(row: JobRow) -> str:
