@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 _FOREIGN = ("AWS_", "CDAO_", "FLYTE", "FLYTECTL_", "JUPYTER")
-_LONGEST_REPR = 300
+_LONG_REPR = re.compile(r"\w+\(.{300}", re.DOTALL)
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -98,8 +98,9 @@ def _output(output: Any, folders: Mapping[str, str]) -> Any:
         for kind, value in output.data.items():
             if isinstance(value, str):
                 output.data[kind] = _text(value, folders)
-        if "text/html" in output.data and len(output.data.get("text/plain", "")) > _LONGEST_REPR:
-            output.data["text/plain"] = output.data["text/plain"].partition("(")[0]
+        plain = output.data.get("text/plain", "")
+        if "text/html" in output.data and _LONG_REPR.match(plain):
+            output.data["text/plain"] = plain.partition("(")[0]
     return output
 
 

@@ -86,7 +86,7 @@ class NotebookView:
 
     Attributes:
         left: Set when somebody has pressed "Stop watching".
-        widget: What is displayed; None without ipywidgets.
+        widget: What is displayed; None before the first paint, and without ipywidgets.
     """
 
     shows_logs = False
@@ -107,7 +107,10 @@ class NotebookView:
         self._again = again
         self._is_over = False
         self.left = threading.Event()
-        self.widget = None if ui == "html" else _widget(Actions(stop, stop_all, self.leave))
+        self._actions = None if ui == "html" else Actions(stop, stop_all, self.leave)
+        self.widget: MonitorWidget | None = None
+        if self._actions is not None:  # its import takes as long as the first look at the jobs
+            threading.Thread(target=_widget_class, name="cdao-monitor-import", daemon=True).start()
 
     @property
     def opened(self) -> frozenset[str]:
@@ -126,6 +129,9 @@ class NotebookView:
                 logger.debug("the notebook could not be painted: %s", error)
 
     def _paint(self, before: Snapshot | None, snapshot: Snapshot) -> None:
+        widget_class = _widget_class() if before is None and self._actions else None
+        if widget_class is not None and self._actions is not None:
+            self.widget = widget_class(self._actions)
         if self.widget is not None:
             self.widget.paint(snapshot)
             if before is not None:
@@ -193,12 +199,12 @@ def _plain(snapshot: Snapshot) -> str:
     return "\n".join([snapshot.title, *summary_lines(snapshot)])
 
 
-def _widget(actions: Actions) -> MonitorWidget | None:
+def _widget_class() -> type[MonitorWidget] | None:
     try:
         from cdao_sdk.monitor.widget import MonitorWidget
     except ImportError:  # the extra `notebook` is not installed: HTML that is painted anew
         return None
-    return MonitorWidget(actions)
+    return MonitorWidget
 
 
 def watch_in_notebook(
