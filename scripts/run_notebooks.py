@@ -107,6 +107,7 @@ def _output(output: Any, folders: Mapping[str, str]) -> Any:
 def _text(text: str, folders: Mapping[str, str]) -> str:
     for path in sorted(folders, key=len, reverse=True):
         text = text.replace(path, folders[path])
+    text = re.sub(r"(/opt/ml/tmp/)cdao-\d+-\d+/", r"\1", text)  # the process's number
     return re.sub(r"/tmp/[\w./-]*?ipykernel_\d+/\d+\.py", "<cell>", text)  # noqa: S108 # what a kernel calls its cells
 
 

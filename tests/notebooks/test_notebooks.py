@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-MACHINE = re.compile(r"/(?:tmp|home|root|work|Users)/|ipykernel|0x[0-9a-f]{8,}")
+MACHINE = re.compile(r"(?<!/opt/ml)/(?:tmp|home|root|work|Users)/|ipykernel|0x[0-9a-f]{8,}")
 
 pytestmark = [pytest.mark.xdist_group("jupyter"), pytest.mark.timeout(180)]
 
