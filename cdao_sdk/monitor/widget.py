@@ -150,6 +150,8 @@ class MonitorWidget:
             others = _all(self.root)[1:]
             self.root.children = (HTML(text),)
             self.root.remove_class("cdao-w")
+            for name in ("jp-RenderedHTMLCommon", "jp-RenderedHTML"):  # as JupyterLab shows HTML
+                self.root.add_class(name)
             for widget in others:
                 widget.close()
 

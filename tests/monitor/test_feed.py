@@ -115,6 +115,18 @@ def test_the_end_of_a_watching_waits_for_the_details(
     assert feed.is_settled
 
 
+def test_the_end_of_a_watching_waits_for_the_logs_that_are_looked_at(
+    write_jobs: WriteJobs, feed_of: Callable[..., JobFeed], unique: str
+) -> None:
+    names = write_jobs(unique, many(["Completed"] * 20))
+    feed = feed_of(unique)
+    feed.open()
+    feed.look_at(names)
+    assert not feed.is_settled
+    feed.snapshot(fresh=True)  # more logs than one look's calls can read
+    assert feed.is_settled
+
+
 def test_a_row_tells_cost_attempt_and_cause(
     write_jobs: WriteJobs, feed_of: Callable[..., JobFeed], unique: str
 ) -> None:
