@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.aws.watch import find_job, stop_job
+from cdao_sdk.aws.watch import stop_job
 from cdao_sdk.monitor.feed import JobFeed, jobs_named
 from cdao_sdk.monitor.interrupts import keyboard_interrupts
 from cdao_sdk.monitor.json_lines import JsonView
@@ -23,15 +24,18 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from cdao_sdk.aws.session import AwsClients
+    from cdao_sdk.aws.watch import Job
     from cdao_sdk.monitor.feed import RemoteSource
     from cdao_sdk.monitor.snapshot import Snapshot
     from cdao_sdk.monitor.view import View
     from cdao_sdk.settings import Settings
 
-__all__ = ["choose_view", "follow", "show_once", "text_view", "watch"]
+__all__ = ["choose_view", "follow", "show_once", "stop_jobs", "text_view", "watch"]
 
 ViewName = Literal["notebook", "rich", "plain", "github", "json"]
 UiSetting = Literal["auto", "widget", "html", "rich", "plain"]
+
+_STOPS_AT_ONCE = 10
 
 
 def watch(
@@ -173,8 +177,7 @@ def _stop_all(clients: AwsClients, identifier: str, remote: RemoteSource | None)
         remote.cancel()
         return f"stopping execution {remote.id}"
     running = [job for job in bridge.run(jobs_named(clients, identifier)) if not job.is_over]
-    for job in running:
-        bridge.run(stop_job(clients, job))
+    bridge.run(stop_jobs(clients, running))
     return f"stopping {len(running)} job{'' if len(running) == 1 else 's'}"
 
 
@@ -223,10 +226,12 @@ def _watch_in_notebook(
 ) -> Snapshot:
     from cdao_sdk.monitor.notebook import NotebookView, watch_in_notebook
 
-    def stop(names: Sequence[str]) -> None:
-        bridge.run(_stop_named(clients, names))
-
     feed = JobFeed(identifier, clients, settings, shows_logs=True, remote=remote)
+
+    def stop(names: Sequence[str]) -> None:
+        meant = frozenset(names)
+        bridge.run(stop_jobs(clients, [job for job in feed.jobs if job.name in meant]))
+
     view = NotebookView(
         ui=settings.ui,
         stop=stop,
@@ -236,6 +241,19 @@ def _watch_in_notebook(
     return watch_in_notebook(feed, view, until_over)
 
 
-async def _stop_named(clients: AwsClients, names: Sequence[str]) -> None:
-    for name in names:
-        await stop_job(clients, await find_job(clients, name))
+async def stop_jobs(clients: AwsClients, jobs: Sequence[Job]) -> None:
+    """Ask SageMaker to stop jobs, all of them even where it refuses for some.
+
+    Raises:
+        SubmissionError: The first refusal.
+    """
+    places = asyncio.Semaphore(_STOPS_AT_ONCE)  # none waits so long for its turn that it gives up
+
+    async def stop(job: Job) -> None:
+        async with places:
+            await stop_job(clients, job)
+
+    answers = await asyncio.gather(*map(stop, jobs), return_exceptions=True)
+    for answer in answers:
+        if answer is not None:
+            raise answer

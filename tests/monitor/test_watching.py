@@ -6,14 +6,17 @@ import io
 import re
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cdao_sdk.aws.bridge import bridge
+from cdao_sdk.aws.watch import find_job, read_again
 from cdao_sdk.errors import NotFound, ResourcesUnavailable
 from cdao_sdk.kinds.naming import job_name
 from cdao_sdk.monitor.feed import JobFeed
-from cdao_sdk.monitor.watching import choose_view, watch
+from cdao_sdk.monitor.watching import choose_view, stop_jobs, watch
 from cdao_sdk.settings import holder
 
 if TYPE_CHECKING:
@@ -135,6 +138,16 @@ def test_the_caller_may_say_when_it_is_over(
     watch(unique, services.clients, settings, until_over=is_over, out=io.StringIO())
     assert len(asked) == 3
     assert asked[2] - asked[0] > 0.15  # it pauses between two looks
+
+
+def test_jobs_are_stopped_even_where_another_one_cannot_be(
+    services: Services, start_processing: Callable[..., str], unique: str
+) -> None:
+    name = start_processing(f"{unique}-job", "import time; time.sleep(30)")
+    job = bridge.run(find_job(services.clients, name))
+    with pytest.raises(NotFound):
+        bridge.run(stop_jobs(services.clients, [replace(job, name=f"{unique}-none"), job]))
+    assert bridge.run(read_again(services.clients, job)).status in ("Stopping", "Stopped")
 
 
 def test_ctrl_c_ends_the_watching_and_not_the_job(
