@@ -152,7 +152,8 @@ def _table(lines: Sequence[Line]) -> str:
         f"<tr>{''.join(_cell(cells[index]) for cells in columns.values())}</tr>"
         for index in range(len(lines))
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    rows = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<table style="margin-left:0">{rows}</table>'
 
 
 def _cell(text: str) -> str:
