@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import signal
@@ -19,7 +18,7 @@ from flytekit.core.context_manager import FlyteContextManager
 from cdao_sdk._connect import connect
 from cdao_sdk.aws.bridge import bridge
 from cdao_sdk.aws.storage import ensure_bucket
-from cdao_sdk.errors import ConfigurationError, NotFound
+from cdao_sdk.errors import ConfigurationError, NotFound, ResourcesUnavailable
 from cdao_sdk.flyte.entities import compiling, entity_of
 from cdao_sdk.flyte.execution import Execution, ExecutionRecord, LocalExecution
 from cdao_sdk.flyte.filesystems import close_s3_sessions
@@ -256,7 +255,8 @@ def monitor_sagemaker_jobs(execution_id: str) -> None:
     In a terminal it returns when the last job is done; elsewhere it prints one line a change.
 
     Args:
-        execution_id: An execution's id (``execution.id``), or the name of one SageMaker job.
+        execution_id: An execution's id (``execution.id``), ``project:domain:id``, its URL in
+            Flyte's console, or the name of one SageMaker job.
 
     Raises:
         NotFound: No such execution and no such job.
@@ -273,10 +273,14 @@ def monitor_sagemaker_jobs(execution_id: str) -> None:
 def _on_the_cluster(execution_id: str, settings: Settings) -> Execution | None:
     """The execution of that id on the cluster, if there are both."""
     if settings.admin_endpoint:
-        with contextlib.suppress(NotFound):  # a job's name, for instance
+        try:
             found = get_execution(execution_id)
-            if isinstance(found, Execution):
-                return found
+        except NotFound:  # a job's name, for instance
+            return None
+        except ResourcesUnavailable as error:
+            logger.warning("as AWS tells, without Flyte: %s", error)
+            return None
+        return found if isinstance(found, Execution) else None
     return None
 
 
@@ -311,7 +315,8 @@ def report_sagemaker_jobs(execution_id: str, path: str | os.PathLike[str] | None
     It may be over since long, and have run elsewhere: AWS is asked, by its id.
 
     Args:
-        execution_id: An execution's id (``execution.id``), or the name of one SageMaker job.
+        execution_id: An execution's id (``execution.id``), ``project:domain:id``, its URL in
+            Flyte's console, or the name of one SageMaker job.
         path: File, or folder, to write it to; None: it is not written.
 
     Returns:

@@ -35,6 +35,7 @@ def jobs(execution: str | None, limit: int, *, as_json: bool) -> None:
     Examples:
       cdao jobs
       cdao jobs a0f3a9d1c0b7e5f60718 --json
+      cdao jobs flytesnacks:development:a0f3a9d1c0b7e5f60718
     """
     from cdao_sdk.aws.bridge import bridge
 
@@ -107,8 +108,10 @@ def stop(identifier: str) -> None:
     from cdao_sdk.aws.bridge import bridge
     from cdao_sdk.aws.watch import stop_job
     from cdao_sdk.monitor.feed import jobs_named
+    from cdao_sdk.monitor.labels import is_job_name
 
-    execution = on_cluster(identifier)
+    # A stopped job alone would be tried again: only one that is named is stopped without Flyte.
+    execution = on_cluster(identifier, aws_will_do=is_job_name(identifier))
     if execution is not None:
         was = execution.phase
         if execution.status.is_over:

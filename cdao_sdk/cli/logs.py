@@ -13,7 +13,7 @@ import click
 import rich_click
 
 from cdao_sdk.cli.exit_codes import OUTCOME_CODES, ExitCode
-from cdao_sdk.cli.services import connected
+from cdao_sdk.cli.services import connected, on_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -64,7 +64,8 @@ def logs(
 
     \b
     Lines of several jobs and hosts stand in the order of their times, each
-    behind its job's step and its host. Names and ids are those of `cdao jobs`.
+    behind its job's step and its host. Names and ids are those of `cdao jobs`;
+    project:domain:id and the URL in Flyte's console will do, too.
     With --follow the exit code tells how the jobs ended, as that of `cdao
     monitor` does.
     \b
@@ -117,7 +118,8 @@ def _follow(identifier: str, query: LogQuery, *, as_json: bool) -> ExitCode:
     from cdao_sdk.monitor.feed import JobFeed
 
     clients, settings = connected()
-    feed = JobFeed(identifier, clients, settings)
+    # Between two steps of a workflow no job runs: only Flyte knows whether more will come.
+    feed = JobFeed(identifier, clients, settings, remote=on_cluster(identifier))
     reader = LogReader(clients, last=query.last, since=query.since, together=True)
     patience = _Patience(0.3 if clients.target.is_embedded else 2.0)
     snapshot = feed.open()

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, cast
 
 from flyteidl.admin import execution_pb2
 from flyteidl.core import execution_pb2 as core_execution
@@ -35,6 +35,7 @@ from cdao_sdk.flyte.node_tree import read_nodes, walk
 from cdao_sdk.flyte.remote_failure import failure_of
 from cdao_sdk.flyte.remote_jobs import jobs_flyte_knows
 from cdao_sdk.flyte.remote_outputs import read_outputs
+from cdao_sdk.flyte.workflow_graph import WorkflowGraph, read_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from cdao_sdk.flyte.node_tree import NodeExecution
     from cdao_sdk.flyte.remote import Cluster
 
-__all__ = ["ExecutionName", "RemoteExecution", "Surroundings"]
+__all__ = ["RemoteExecution", "Surroundings"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,41 +59,12 @@ _FRESH_SECONDS = 0.5
 _PATIENCE_SECONDS = 300.0
 _AWS_PAUSE_SECONDS = 60.0
 
-_CONSOLE_URL = re.compile(r"/projects/([^/?#]+)/domains/([^/?#]+)/executions/([^/?#]+)")
-_WITH_PROJECT = re.compile(r"([^:/\s]+):([^:/\s]+):([^:/\s]+)")
-
 _STATUS: Mapping[str, ExecutionStatus] = {
     "SUCCEEDED": ExecutionStatus.SUCCEEDED,
     "FAILED": ExecutionStatus.FAILED,
     "TIMED_OUT": ExecutionStatus.FAILED,
     "ABORTED": ExecutionStatus.ABORTED,
 }
-
-
-@dataclass(frozen=True)
-class ExecutionName:
-    """An execution's whole name.
-
-    Attributes:
-        project: Flyte's project; empty: that of the settings.
-        domain: Flyte's domain; empty: that of the settings.
-        name: The execution's id.
-    """
-
-    project: str
-    domain: str
-    name: str
-
-    @classmethod
-    def parse(cls, text: str) -> ExecutionName:
-        """Read an id, ``project:domain:id``, or the URL of Flyte's console.
-
-        Example:
-            >>> ExecutionName.parse("ml:development:f3a9d1c0b7")
-            ExecutionName(project='ml', domain='development', name='f3a9d1c0b7')
-        """
-        found = _CONSOLE_URL.search(text) or _WITH_PROJECT.fullmatch(text)
-        return cls(*found.groups()) if found else cls("", "", text)
 
 
 @dataclass(frozen=True)
@@ -139,6 +111,7 @@ class RemoteExecution(Execution):
         self._asked = float("-inf")
         self._silent_since: float | None = None
         self._failure: CdaoError | None = None
+        self._graph: WorkflowGraph | None = None
         self._aws_due = float("-inf")
 
     def __repr__(self) -> str:
@@ -179,6 +152,30 @@ class RemoteExecution(Execution):
         """Version of what runs."""
         return str(self._current().spec.launch_plan.version)
 
+    @property
+    def created(self) -> datetime | None:
+        """When FlyteAdmin took it, in UTC."""
+        return _moment(self._current().closure, "created_at")
+
+    @property
+    def ended(self) -> datetime | None:
+        """When it ended, in UTC; None before."""
+        message = self._current()
+        if not self._status_of(message).is_over:
+            return None
+        started = _moment(message.closure, "started_at")
+        if started is None or not message.closure.HasField("duration"):
+            return _moment(message.closure, "updated_at")
+        return started + message.closure.duration.ToTimedelta()
+
+    @property
+    def graph(self) -> WorkflowGraph:
+        """The nodes of what runs, as it was registered; FlyteAdmin is asked once."""
+        with self._lock:
+            if self._graph is None:
+                self._graph = read_graph(self._cluster, self._current().closure.workflow_id)
+            return self._graph
+
     # --- its state ---
 
     @property
@@ -189,6 +186,12 @@ class RemoteExecution(Execution):
     @property
     def status(self) -> ExecutionStatus:
         return self._status_of(self._current())
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long FlyteAdmin has not answered, so that all here is older; 0 if it has."""
+        since = self._silent_since
+        return 0.0 if since is None else time.monotonic() - since
 
     @property
     def error(self) -> CdaoError | None:
@@ -376,3 +379,9 @@ class RemoteExecution(Execution):
         except CdaoError:
             return self.status.is_over
         return True
+
+
+def _moment(closure: Any, name: str) -> datetime | None:
+    if not closure.HasField(name):
+        return None
+    return cast("datetime", getattr(closure, name).ToDatetime()).replace(tzinfo=timezone.utc)

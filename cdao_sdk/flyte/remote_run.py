@@ -17,11 +17,12 @@ from flytekit.core.launch_plan import LaunchPlan
 
 from cdao_sdk.errors import ConfigurationError, NotFound, SubmissionError
 from cdao_sdk.flyte.admin_errors import EntityExists, refused_inputs
+from cdao_sdk.flyte.execution_name import ExecutionName
 from cdao_sdk.flyte.launch_options import is_execution_id
 from cdao_sdk.flyte.local_run import new_execution_id
 from cdao_sdk.flyte.registration import Registered, Registrar
 from cdao_sdk.flyte.remote import Cluster, cluster_for
-from cdao_sdk.flyte.remote_execution import ExecutionName, RemoteExecution
+from cdao_sdk.flyte.remote_execution import RemoteExecution
 from cdao_sdk.flyte.run_inputs import input_literals
 from cdao_sdk.flyte.serialization import prepare
 

@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from cdao_sdk.aws.bridge import bridge
 from cdao_sdk.aws.call_budget import CallBudget
 from cdao_sdk.aws.calls import UNREACHABLE
 from cdao_sdk.aws.watch import JobWatch, find_job, read_again
 from cdao_sdk.errors import NotFound, ResourcesUnavailable, SubmissionError
+from cdao_sdk.flyte.execution_name import ExecutionName
 from cdao_sdk.kinds.job import Phase
 from cdao_sdk.kinds.naming import execution_slug
 from cdao_sdk.monitor.job_extras import JobExtras
@@ -25,6 +26,7 @@ from cdao_sdk.monitor.job_usage import JobUsage
 from cdao_sdk.monitor.labels import is_job_name
 from cdao_sdk.monitor.pace import Pace
 from cdao_sdk.monitor.record import read_facts
+from cdao_sdk.monitor.remote_source import RemoteFacts, RemoteJobs
 from cdao_sdk.monitor.run_times import RunTimes
 from cdao_sdk.monitor.snapshot import ExecutionFacts, Place, Snapshot, changes, take
 from cdao_sdk.monitor.step_labels import StepLabels
@@ -34,11 +36,11 @@ if TYPE_CHECKING:
 
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
-    from cdao_sdk.execution_record import ExecutionStatus
     from cdao_sdk.monitor.labels import JobLabel
+    from cdao_sdk.monitor.remote_source import RemoteSource
     from cdao_sdk.settings import Settings
 
-__all__ = ["JobFeed", "RemoteSource", "job_labels", "jobs_named"]
+__all__ = ["JobFeed", "job_labels", "jobs_named"]
 
 CALLS = 12
 """How many calls one refresh costs at the most."""
@@ -54,6 +56,8 @@ _FIRST_TURN_SECONDS, _TURN_SECONDS = 0.2, 2.0
 # How long the end of a watching waits for what is not read yet.
 _SETTLE_SECONDS = 15.0
 _SEARCH_SECONDS = 30.0
+# How long AWS is left alone once it has refused to list jobs that Flyte tells of, too.
+_REFUSED_SECONDS = 60.0
 
 
 async def jobs_named(clients: AwsClients, identifier: str) -> list[Job]:
@@ -61,11 +65,13 @@ async def jobs_named(clients: AwsClients, identifier: str) -> list[Job]:
 
     Args:
         clients: Where to look.
-        identifier: An execution's id, or a job's whole name.
+        identifier: An execution's id, ``project:domain:id``, its URL in Flyte's console, or a job's
+            whole name.
 
     Raises:
         NotFound: There is neither.
     """
+    identifier = ExecutionName.parse(identifier).name
     try:
         return [await find_job(clients, identifier)]
     except NotFound:
@@ -108,31 +114,12 @@ def _of_execution(jobs: Iterable[Job], slug: str) -> list[Job]:
     return [job for job in jobs if job.name.startswith(f"{slug}-")]
 
 
-class RemoteSource(Protocol):
-    """An execution on a cluster, as far as its jobs are watched."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def workflow(self) -> str: ...
-
-    @property
-    def status(self) -> ExecutionStatus: ...
-
-    @property
-    def error(self) -> Exception | None: ...
-
-    def jobs(self) -> list[Job]: ...
-
-    def cancel(self) -> None: ...
-
-
 class JobFeed:
     """Snapshots of one execution or one job.
 
     Args:
-        identifier: An execution's id, or a job's whole name.
+        identifier: An execution's id, ``project:domain:id``, its URL in Flyte's console, or a job's
+            whole name.
         clients: Where to look.
         settings: Tell where records are, and how often AWS may be asked.
         shows_logs: Whether the last log lines of running jobs are wanted; their progress is in
@@ -157,12 +144,14 @@ class JobFeed:
     ) -> None:
         target = clients.target
         records = settings.state_path / "executions"
-        self._identifier = identifier
+        self._identifier = identifier = ExecutionName.parse(identifier).name
         self._clients = clients
-        self._remote = remote
-        self._read_facts = facts or (
-            (lambda: _remote_facts(remote)) if remote else lambda: read_facts(records, identifier)
-        )
+        self._flyte = RemoteFacts(remote, settings.poll_interval_seconds) if remote else None
+        self._flytes_jobs = RemoteJobs(remote) if remote else None
+        self._refusal = ""
+        self._lists_due = 0.0
+        own = self._flyte.read if self._flyte else lambda: read_facts(records, identifier)
+        self._read_facts = facts or own
         self._run_times_path = settings.state_path / "run_times.json"
         self._place = Place(target.region, has_console=target.endpoint_url is None)
         self._slug = execution_slug(identifier)
@@ -192,7 +181,13 @@ class JobFeed:
         facts = self._read_facts()
         if facts is not None:
             return facts.is_over
-        return self._single is not None or self._watch is None or self._watch.is_listed
+        return self._is_listed
+
+    @property
+    def _is_listed(self) -> bool:
+        if self._single is not None or self._watch is None or self._refusal:
+            return True
+        return self._watch.is_listed
 
     @property
     def jobs(self) -> Sequence[Job]:
@@ -255,8 +250,11 @@ class JobFeed:
         if fresh:
             self._settle(facts)
         snapshot = self._take(facts)
-        if changes(self.last, snapshot) or self._unread():
+        has_changed = bool(changes(self.last, snapshot))
+        if has_changed or self._unread():
             self._pace.hurry()
+        if has_changed and self._flyte:
+            self._flyte.hurry()
         self.last = snapshot
         return snapshot
 
@@ -270,7 +268,7 @@ class JobFeed:
             labels=self._steps.labels,
             log_tails=self._tails.tails(self._jobs, self._opened),
             execution=facts,
-            note=self._note,
+            note="; ".join(filter(None, (self._note, self._flyte.note if self._flyte else ""))),
             place=self._place,
             extras=extras.extras(self._jobs, self._steps.labels, self._opened) if extras else {},
             diagnoses=extras.diagnoses(self._jobs, self._opened) if extras else {},
@@ -301,7 +299,9 @@ class JobFeed:
         self._note = self._progress_note(facts)
 
     def _progress_note(self, facts: ExecutionFacts | None) -> str:
-        if self._single is not None or self._watch is None or self._watch.is_listed:
+        if self._refusal:
+            return f"the jobs are those that Flyte was told of, for AWS refuses: {self._refusal}"
+        if self._watch is None or self._is_listed:
             if facts is None and self._single is None and not self._jobs:
                 raise _nothing(self._clients, self._identifier)
             return ""
@@ -322,7 +322,7 @@ class JobFeed:
     def _unread(self) -> int:
         """How much there is to be read still, of what does not change any more."""
         watch = self._watch if self._single is None else None
-        left = watch.undescribed + (0 if watch.is_listed else 1_000_000) if watch else 0
+        left = watch.undescribed + (0 if self._is_listed else 1_000_000) if watch else 0
         told = [job for job in self._jobs if _has_failed(job) or job.name in self._opened]
         ended = [job for job in told if job.is_over]
         return left + self._tails.wants(ended, self._opened) + self._steps.wants(self._jobs)
@@ -378,17 +378,22 @@ class JobFeed:
             self._single = await find_job(self._clients, self._identifier)
 
     async def _list(self, watch: JobWatch, budget: CallBudget, turn: float) -> None:
-        try:
-            await watch.refresh(budget, order=self._order, patience_seconds=turn)
-        except SubmissionError as error:
-            if isinstance(error, ResourcesUnavailable) or self._remote is None:
-                raise
-            # AWS is not for us: what Flyte was told. It asks by the bridge, whose loop this is.
-            self._jobs = _of_execution(await asyncio.to_thread(self._remote.jobs), self._slug)
-            return
-        finally:
-            if watch.jobs:
-                self._jobs = _of_execution(watch.jobs, self._slug)
+        flyte = self._flytes_jobs
+        if flyte is None or time.monotonic() >= self._lists_due:
+            try:
+                await watch.refresh(budget, order=self._order, patience_seconds=turn)
+                self._refusal = ""
+            except SubmissionError as error:
+                if isinstance(error, ResourcesUnavailable) or flyte is None:
+                    raise
+                self._refusal = str(error)
+                self._lists_due = time.monotonic() + _REFUSED_SECONDS
+            finally:
+                if watch.jobs:
+                    self._jobs = _of_execution(watch.jobs, self._slug)
+        if flyte is not None and self._refusal and not watch.jobs:
+            # It asks by the bridge, whose loop this is.
+            self._jobs = _of_execution(await asyncio.to_thread(flyte.read), self._slug)
 
     def _order(self, job: Job) -> tuple[object, ...]:
         """Which job is described first: one that is looked at, failed, or the first of its node."""
@@ -397,9 +402,3 @@ class JobFeed:
 
 def _has_failed(job: Job) -> bool:
     return job.seen.phase in (Phase.FAILED, Phase.RETRYABLE)
-
-
-def _remote_facts(remote: RemoteSource) -> ExecutionFacts:
-    status = remote.status
-    error = str(remote.error or "") if status.is_over else ""
-    return ExecutionFacts(remote.id, remote.workflow, status.value, error=error)

@@ -8,8 +8,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from cdao_sdk._version import __version__
+from cdao_sdk.errors import CdaoError
 from cdao_sdk.execution_record import ExecutionRecord
 from cdao_sdk.flyte.deck_facts import facts_of
+from cdao_sdk.flyte.execution_name import ExecutionName
 from cdao_sdk.flyte.execution_report import Report
 from cdao_sdk.kinds.registry import KINDS
 from cdao_sdk.monitor.feed import JobFeed
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
     from cdao_sdk.flyte.deck_facts import JobFacts
-    from cdao_sdk.monitor.feed import RemoteSource
+    from cdao_sdk.monitor.remote_source import RemoteSource
     from cdao_sdk.monitor.snapshot import JobRow, Snapshot
     from cdao_sdk.settings import Settings
 
@@ -46,7 +48,8 @@ def report_of(
     """The report of an execution, or of one job, as things stand now.
 
     Args:
-        identifier: An execution's id, or a job's whole name.
+        identifier: An execution's id, ``project:domain:id``, its URL in Flyte's console, or a job's
+            whole name.
         clients: Where to look.
         settings: Tell where records are.
         remote: The execution, if it runs on a cluster.
@@ -56,6 +59,7 @@ def report_of(
         NotFound: No such execution and no such job.
         SubmissionError: AWS refused to list jobs.
     """
+    identifier = ExecutionName.parse(identifier).name
     feed = JobFeed(identifier, clients, settings, remote=remote)
     first = feed.open()
     feed.look_at(row.name for row in _worth_a_look(first))
@@ -68,7 +72,7 @@ def report_of(
     }
     run = _run_facts(identifier, clients, settings)
     if remote is not None:
-        run = replace(run, id=remote.id, workflow=remote.workflow, url=url)
+        run = replace(_on_cluster(run, remote), url=url)
     contents = contents_of(snapshot, run, described)
     return Report(
         execution=identifier,
@@ -121,6 +125,23 @@ def _run_facts(identifier: str, clients: AwsClients, settings: Settings) -> RunF
         ended=_moment(record.ended) if record else None,
         needs=record.needs if record else {},
         sdk_version=__version__,
+    )
+
+
+def _on_cluster(run: RunFacts, remote: RemoteSource) -> RunFacts:
+    try:
+        needs = remote.graph.needs
+    except CdaoError:  # not for us, or not now: then the path is read off the times
+        needs = {}
+    return replace(
+        run,
+        id=remote.id,
+        workflow=remote.workflow,
+        project=remote.project,
+        domain=remote.domain,
+        started=remote.created,
+        ended=remote.ended,
+        needs=needs,
     )
 
 

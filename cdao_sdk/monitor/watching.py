@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
-    from cdao_sdk.monitor.feed import RemoteSource
+    from cdao_sdk.monitor.remote_source import RemoteSource
     from cdao_sdk.monitor.snapshot import Snapshot
     from cdao_sdk.monitor.view import View
     from cdao_sdk.settings import Settings
