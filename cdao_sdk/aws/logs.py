@@ -34,6 +34,17 @@ class LogLine:
     stream: str = ""
 
 
+def host_of(stream: str) -> str:
+    """The host that writes a log stream.
+
+    Example:
+        >>> host_of("my-job/algo-1-1732566000"), host_of("my-job/i-0c1e2-1732566000/data-log")
+        ('algo-1', 'i-0c1e2')
+    """
+    # <job>/<host>-<epoch>; Batch Transform has <job>/<host>-<epoch>/data-log besides.
+    return stream.split("/")[1].rsplit("-", 1)[0]
+
+
 async def streams(clients: AwsClients, log_group: str, job_name: str) -> list[str]:
     """Names of a job's log streams, sorted; empty while it has not printed yet."""
     return await streams_named(clients, log_group, f"{job_name}/")
@@ -117,8 +128,7 @@ async def read_page(
         )
     except NotFound:
         return [], None
-    # <job>/<host>-<epoch>; Batch Transform has <job>/<host>-<epoch>/data-log besides.
-    host = stream.split("/")[1].rsplit("-", 1)[0]
+    host = host_of(stream)
     events = cast("Sequence[Mapping[str, object]]", answer.get("events", []))
     lines = [
         LogLine(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, cast
 
 from cdao_sdk.aws.calls import call
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from cdao_sdk.aws.call_budget import CallBudget
     from cdao_sdk.aws.session import AwsClients
 
-__all__ = ["QUERIES_A_CALL", "MetricQuery", "Points", "read_metrics"]
+__all__ = ["QUERIES_A_CALL", "MetricQuery", "Points", "finest_period", "read_metrics"]
 
 QUERIES_A_CALL = 500  # API reference of GetMetricData
+
+# How fine CloudWatch still has what began so many days ago (API reference of MetricStat, 2026-11).
+_KEPT = ((15, 60), (63, 300))
+_COARSEST = 3600
 
 Points = list[tuple[datetime, float]]
 
@@ -38,6 +42,22 @@ class MetricQuery:
     dimension: tuple[str, str]
     period_seconds: int = 60
     statistic: str = "Average"
+
+
+def finest_period(start: datetime, now: datetime) -> int:
+    """Seconds of one point of what CloudWatch has from then on; a finer period finds nothing.
+
+    Args:
+        start: From when on.
+        now: The time.
+
+    Example:
+        >>> now = datetime(2026, 11, 25)
+        >>> [finest_period(datetime(2026, *day), now) for day in [(11, 24), (10, 25), (1, 1)]]
+        [60, 300, 3600]
+    """
+    days = (now - start) / timedelta(days=1)
+    return next((seconds for kept, seconds in _KEPT if days < kept), _COARSEST)
 
 
 async def read_metrics(

@@ -57,7 +57,13 @@ class ApiCall:
 
 @dataclass(frozen=True)
 class JobApi:
-    """How SageMaker spells one kind of job: operations, fields, log group, console page."""
+    """How SageMaker spells one kind of job: operations, fields, log group, console page.
+
+    Attributes:
+        log_group: Its log group; CloudWatch's namespace of its metrics is called the same.
+        numbers_hosts: Whether its hosts are algo-1, algo-2, …; otherwise they have the ids of
+            instances (Developer Guide, "SageMaker AI job metrics", dimension ``Host``, 2026-11).
+    """
 
     create: str
     describe: str
@@ -69,6 +75,7 @@ class JobApi:
     summaries_field: str
     log_group: str
     console_path: str
+    numbers_hosts: bool = True
 
 
 class Phase(Enum):

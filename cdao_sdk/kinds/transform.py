@@ -281,6 +281,7 @@ KIND = JobKind(
         summaries_field="TransformJobSummaries",
         log_group="/aws/sagemaker/TransformJobs",
         console_path="transform-jobs",
+        numbers_hosts=False,
     ),
     iam_actions=(
         "sagemaker:AddTags",

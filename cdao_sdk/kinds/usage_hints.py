@@ -99,8 +99,10 @@ def _holds(
     condition: tuple[str, str, str, float], usages: Mapping[str, Usage], minutes: float
 ) -> bool:
     metric, which, comparison, threshold = condition
-    usage = usages.get(metric)
-    if usage is None or usage.minutes < minutes:
+    usage = usages.get(metric.rstrip("?"))
+    if usage is None:
+        return metric.endswith("?")
+    if usage.minutes < minutes:
         return False
     value = usage.mean if which == "mean" else usage.highest
     return _COMPARISONS[comparison](value, threshold)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from cdao_sdk.aws.metric_data import QUERIES_A_CALL, MetricQuery, read_metrics
+from cdao_sdk.aws import logs
+from cdao_sdk.aws.metric_data import QUERIES_A_CALL, MetricQuery, finest_period, read_metrics
 from cdao_sdk.errors import ResourcesUnavailable, SubmissionError
 from cdao_sdk.kinds.observation import entries, section, text
 from cdao_sdk.kinds.registry import KINDS
@@ -34,7 +35,7 @@ _METRICS = (
 # Each metric that is asked for costs money: a few jobs at a time, and not often.
 _MOST_RUNNING, _MOST_HOSTS = 10, 8
 _AWS_PAUSE, _EMBEDDED_PAUSE = 60.0, 2.0
-_MOST_POINTS = 60
+_MOST_POINTS, _MOST_OF_SERIES = 60, 300
 _LATE = timedelta(minutes=3)  # until the last points of a job that has ended are there
 
 
@@ -66,6 +67,7 @@ class JobUsage:
         self._known: dict[str, _Known] = {}
         self._due = 0.0
         self._opened: frozenset[str] = frozenset()
+        self._hosts: dict[str, list[str]] = {}
         self._is_refused = False
 
     def percents(self, name: str) -> Mapping[str, float]:
@@ -109,16 +111,13 @@ class JobUsage:
         self._due = time.monotonic() + self._pause
         self._opened = frozenset(opened)
         now = datetime.now(timezone.utc)
-        asked: list[tuple[Job, str, MetricQuery]] = []
-        for job in chosen:
-            queries = _queries(
-                job, now, with_series=job.name in opened, finest=60 if self._gives_hints else 1
-            )
-            if len(asked) + len(queries) > QUERIES_A_CALL:
-                break
-            asked += ((job, metric, query) for metric, query in queries)
-        start = min(job.seen.started or job.created for job, _, _ in asked)
+        start = min(map(_start, chosen))
+        finest = finest_period(start, now) if self._gives_hints else 1
         try:
+            await self._find_hosts(chosen, budget)
+            asked = self._asked(chosen, now, finest)
+            if not asked:
+                return
             found = await read_metrics(
                 self._clients,
                 [query for _, _, query in asked],
@@ -132,9 +131,9 @@ class JobUsage:
         except SubmissionError:  # not allowed, or not offered here: a view does without
             self._is_refused = True
             return
-        by_job: dict[str, list[tuple[str, Points]]] = {}
-        for (job, metric, _), points in zip(asked, found, strict=True):
-            by_job.setdefault(job.name, []).append((metric, points))
+        by_job: dict[str, list[tuple[str, int, Points]]] = {}
+        for (job, metric, query), points in zip(asked, found, strict=True):
+            by_job.setdefault(job.name, []).append((metric, query.period_seconds, points))
         for job in chosen:
             if job.name in by_job:
                 self._known[job.name] = self._read(job, by_job[job.name], now)
@@ -161,11 +160,41 @@ class JobUsage:
         known = self._known.get(job.name)
         return job.seen.started is not None and not (known is not None and known.is_final)
 
-    def _read(self, job: Job, told: Sequence[tuple[str, Points]], now: datetime) -> _Known:
-        started, ended = job.seen.started or job.created, job.seen.ended
-        minutes = ((ended or now) - started).total_seconds() / 60
+    async def _find_hosts(self, jobs: Sequence[Job], budget: CallBudget) -> None:
+        """Read the names of hosts that have ids from those of the log streams; once a job."""
+        for job in jobs:
+            api = KINDS[job.kind].api
+            if api.numbers_hosts or self._hosts.get(job.name) or not budget.take(keep=1):
+                continue
+            found = await logs.streams(self._clients, api.log_group, job.name)
+            self._hosts[job.name] = sorted({logs.host_of(stream) for stream in found})
+
+    def _hosts_of(self, job: Job) -> Sequence[str]:
+        if KINDS[job.kind].api.numbers_hosts:
+            return [f"algo-{number + 1}" for number in range(max(1, job.seen.instance_count))]
+        return self._hosts.get(job.name, [])
+
+    def _asked(
+        self, jobs: Sequence[Job], now: datetime, finest: int
+    ) -> list[tuple[Job, str, MetricQuery]]:
+        """(job, metric, query): as many as one call takes."""
+        asked: list[tuple[Job, str, MetricQuery]] = []
+        for job in jobs:
+            queries = _queries(job, now, self._hosts_of(job), finest)
+            if job.name in self._opened:
+                queries += _series_queries(job, now, finest)
+            if len(asked) + len(queries) > QUERIES_A_CALL:
+                break
+            asked += ((job, metric, query) for metric, query in queries)
+        return asked
+
+    def _read(self, job: Job, told: Sequence[tuple[str, int, Points]], now: datetime) -> _Known:
+        ended = job.seen.ended
+        minutes = 0.0  # of which something is known, not since the job began
         hosts: dict[str, list[list[float]]] = {}
-        for metric, points in told:
+        for metric, period_seconds, points in told:
+            if metric in _METRICS:
+                minutes = max(minutes, len(points) * period_seconds / 60)
             percents = [
                 percent_of_instance(metric, value, job.seen.instance_type) for _, value in points
             ]
@@ -185,32 +214,43 @@ class JobUsage:
         hint = usage_hint(usages, component, job.seen.instance_type) if self._gives_hints else ""
         return _Known(
             percents={metric: round(value, 1) for metric, value in shown.items()},
-            series={metric: points for metric, points in told if points and metric not in _METRICS},
+            series={
+                metric: points for metric, _, points in told if points and metric not in _METRICS
+            },
             hint=hint,
             is_final=ended is not None and (now - ended > _LATE or not self._gives_hints),
         )
 
 
-def _queries(
-    job: Job, now: datetime, *, with_series: bool, finest: int
-) -> list[tuple[str, MetricQuery]]:
-    """(metric, query) of what a job uses, and of its own metrics; `finest`: seconds a point."""
-    namespace = KINDS[job.kind].api.log_group  # CloudWatch's namespace is called the same
-    started, ended = job.seen.started or job.created, job.seen.ended or now
-    seconds = max(1.0, (ended - started).total_seconds())
+def _start(job: Job) -> datetime:
+    return job.seen.started or job.created
+
+
+def _period(job: Job, now: datetime, finest: int, most: int) -> int:
     # AWS takes multiples of 60 s; the embedded SageMaker knows more of its short jobs.
-    period = finest * max(1, round(seconds / finest / _MOST_POINTS))
-    hosts = min(max(1, job.seen.instance_count), _MOST_HOSTS)
-    queries = [
-        (metric, MetricQuery(namespace, metric, ("Host", f"{job.name}/algo-{number + 1}"), period))
-        for number in range(hosts)
+    seconds = max(1.0, ((job.seen.ended or now) - _start(job)).total_seconds())
+    return finest * max(1, round(seconds / finest / most))
+
+
+def _queries(
+    job: Job, now: datetime, hosts: Sequence[str], finest: int
+) -> list[tuple[str, MetricQuery]]:
+    """(metric, query) of what a job uses; `finest`: seconds a point."""
+    namespace = KINDS[job.kind].api.log_group
+    period = _period(job, now, finest, _MOST_POINTS)
+    return [
+        (metric, MetricQuery(namespace, metric, ("Host", f"{job.name}/{host}"), period))
+        for host in hosts[:_MOST_HOSTS]
         for metric in _METRICS
     ]
-    if with_series:
-        algorithm = section(job.description, "AlgorithmSpecification")
-        definitions = entries(algorithm, "MetricDefinitions")
-        queries += (
-            (name, MetricQuery(namespace, name, ("TrainingJobName", job.name), 60))
-            for name in (text(each, "Name") for each in definitions)
-        )
-    return queries
+
+
+def _series_queries(job: Job, now: datetime, finest: int) -> list[tuple[str, MetricQuery]]:
+    """(metric, query) of a job's own metrics."""
+    namespace = KINDS[job.kind].api.log_group
+    period = _period(job, now, max(finest, 60), _MOST_OF_SERIES)
+    algorithm = section(job.description, "AlgorithmSpecification")
+    return [
+        (name, MetricQuery(namespace, name, ("TrainingJobName", job.name), period))
+        for name in (text(each, "Name") for each in entries(algorithm, "MetricDefinitions"))
+    ]

@@ -240,3 +240,17 @@ def test_what_is_nothing_is_said_to_be_nothing(
 ) -> None:
     with pytest.raises(NotFound, match="neither an execution nor"):
         feed_of(unique).open()
+
+
+def test_a_job_that_is_looked_at_shows_what_it_uses(
+    services: Services, start_processing: Callable[..., str], unique: str
+) -> None:
+    code = "import time; end = time.time() + 60; exec('while time.time() < end: pass')"
+    name = start_processing(job_name(unique, "n0-spin", 0), code)
+    feed = JobFeed(name, services.clients, holder.gather().settings)
+    feed.open()
+    feed.look_at([name])
+    row = until(feed, lambda snapshot: snapshot.jobs[0].utilization.get("CPUUtilization")).jobs[0]
+    assert row.utilization.keys() >= {"CPUUtilization", "MemoryUtilization"}
+    assert 0 < row.utilization["CPUUtilization"] <= 100
+    assert row.hint == ""  # this machine is not the instance that the job names
