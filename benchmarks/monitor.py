@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cdao_sdk.monitor.snapshot import Snapshot
 
 JOBS = 1_000
+OTHERS, DAYS = 20_000, 30
 RUNNING, FAILED = 300, 20
 ROUNDS = 15
 SERVICES = ("sagemaker", "logs", "cloudwatch")
@@ -43,6 +44,57 @@ EXECUTION = "a0f3a9d1c0b7e5f60718"
 
 def rows() -> list[Row]:
     """First paint by an execution's id alone, and refreshes while it runs."""
+    return [*_of_many_jobs(), *_in_a_large_account()]
+
+
+def _in_a_large_account() -> list[Row]:
+    """One execution beside many jobs of others, half of them younger; paged as SageMaker does."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready.json"
+        command = [PYTHON, "-m", "benchmarks.open_account", str(OTHERS), str(ready), str(DAYS * 24)]
+        with subprocess.Popen(command) as process:
+            try:
+                while not ready.exists() or not ready.read_bytes():
+                    time.sleep(0.01)
+                return _beside_others(json.loads(ready.read_bytes())["url"])
+            finally:
+                process.terminate()
+
+
+def _beside_others(url: str) -> list[Row]:
+    clients = AwsClients(embedded_target(url))
+    counted = _count(clients)
+    feed = JobFeed(f"execution-{OTHERS // 2:05}", clients, holder.gather().settings)
+    begin = time.perf_counter()
+    feed.open()
+    looks = 1
+    while not feed.is_over:  # without a record it is over once all lists are read
+        feed.snapshot(hurried=True)
+        looks += 1
+    read, all_calls = time.perf_counter() - begin, counted.total()
+    calls: list[int] = []
+    for _ in range(ROUNDS):
+        counted.clear()
+        feed.snapshot(hurried=True)
+        calls.append(counted.total())
+    bridge.run(clients.close())
+    return [
+        Row(
+            f"an execution found among {OTHERS:,} jobs of {DAYS} days, by its id alone",
+            f"{all_calls} calls, once, {max(1, looks)} looks",
+            f"{read:.1f} s here; AWS lets lists be asked for twice a second",
+        ),
+        Row(
+            "each refresh after that: calls, the most",
+            f"{max(calls)}",
+            f"all pages again: {OTHERS // 100}",
+            f"1/{OTHERS // 100 // max(calls)}",
+            "≤ 12",
+        ),
+    ]
+
+
+def _of_many_jobs() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
         ownership = _fill(state)
@@ -78,25 +130,33 @@ def _measured(url: str) -> list[Row]:
         walls.append(time.perf_counter() - begin)
         calls.append(counted.total())
     bridge.run(clients.close())
-    if len(first.jobs) != JOBS:
-        msg = f"the first paint has {len(first.jobs)} jobs"
+    last = feed.last
+    if last is None or len(last.jobs) != JOBS:
+        msg = f"the last paint has {len(last.jobs) if last else 0} jobs"
         raise RuntimeError(msg)
     return [
         Row(
             f"first paint of {JOBS:,} jobs in a notebook, clients open",
             milliseconds(painted),
-            f"{first_calls} calls; the kernel's time: {milliseconds(worked)};"
-            f" to the browser: {first_bytes / 1000:.0f} kB",
+            f"{len(first.jobs):,} jobs in it, {first_calls} calls; the kernel's time:"
+            f" {milliseconds(worked)}; to the browser: {first_bytes / 1000:.0f} kB",
             reach="< 500 ms",
         ),
         Row(
             f"refresh of {JOBS:,} jobs in a notebook: the kernel's time",
             milliseconds(statistics.median(costs)),
-            f"by the clock: {milliseconds(statistics.median(walls))};"
-            f" to the browser: {max(sizes) / 1000:.1f} kB at the most",
+            f"the slowest: {milliseconds(max(costs))}; by the clock:"
+            f" {milliseconds(statistics.median(walls))}; to the browser: {max(sizes) / 1000:.1f} kB"
+            " at the most",
             reach="< 100 ms",
         ),
-        Row(f"refresh of {JOBS:,} jobs: calls, the most", f"{max(calls)}", reach="≤ 12"),
+        Row(
+            f"refresh of {JOBS:,} jobs: calls, the most",
+            f"{max(calls)}",
+            f"a Describe each: {JOBS:,}",
+            f"1/{JOBS // max(calls)}",
+            reach="≤ 12",
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""An account full of running jobs: `python -m benchmarks.open_account JOBS READY_FILE`.
+"""An account full of running jobs: `python -m benchmarks.open_account JOBS READY_FILE [HOURS]`.
 
 It pages as SageMaker does: all jobs by creation time first, and what else is filtered afterwards,
 so that pages may be empty. Each job changes its secondary status seven times an hour. ``/calls``
@@ -42,11 +42,11 @@ class _Account:
     calls: Counter[str] = field(default_factory=Counter[str])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def fill(self, jobs: int) -> None:
-        """Jobs that were created one after the other in the last hour."""
-        begin = time.time() - 3600
+    def fill(self, jobs: int, hours: float = 1) -> None:
+        """Jobs that were created one after the other in the last hours."""
+        begin = time.time() - 3600 * hours
         for number, name in enumerate(job_names(jobs)):
-            created = begin + 3600 * number / jobs
+            created = begin + 3600 * hours * number / jobs
             self.jobs[name] = _Job(created, created + 1)
 
     def move(self) -> None:
@@ -76,8 +76,12 @@ class _Account:
         )
         begin, size = int(request.get("NextToken", 0)), request["MaxResults"]
         found = list(itertools.islice(newest, begin, begin + size + 1))
-        changed = request.get("LastModifiedTimeAfter", 0)
-        shown = [self._told(name) for name, job in found[:size] if job.modified > changed]
+        changed, part = request.get("LastModifiedTimeAfter", 0), request.get("NameContains", "")
+        shown = [
+            self._told(name)
+            for name, job in found[:size]
+            if job.modified > changed and part in name
+        ]
         more = {"NextToken": str(begin + size)} if len(found) > size else {}
         return {"TrainingJobSummaries": shown, **more}
 
@@ -93,9 +97,9 @@ class _Account:
         }
 
 
-def _serve(jobs: int, ready: Path) -> None:
+def _serve(jobs: int, ready: Path, hours: float) -> None:
     account = _Account()
-    account.fill(jobs)
+    account.fill(jobs, hours)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -133,4 +137,4 @@ def _serve(jobs: int, ready: Path) -> None:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), Path(sys.argv[2]))
+    _serve(int(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]) if sys.argv[3:] else 1.0)

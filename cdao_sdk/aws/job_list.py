@@ -7,6 +7,8 @@ history is, a look costs no more calls than it is given.
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
@@ -87,12 +89,22 @@ class JobList:
         return history is not None and history.is_done and (changes is None or changes.is_done)
 
     @property
+    def has_history(self) -> bool:
+        """Whether the whole history has been read once."""
+        return self._history is not None and self._history.is_done
+
+    @property
     def reached(self) -> datetime | None:
         """The creation time down to which the history was read; None if no job was found yet."""
         return self._history.oldest if self._history is not None else None
 
     async def look(
-        self, budget: CallBudget, *, keep: float = 0, patience_seconds: float = 60.0
+        self,
+        budget: CallBudget,
+        *,
+        keep: float = 0,
+        patience_seconds: float = 60.0,
+        until: float = math.inf,
     ) -> None:
         """Read what is new, and go on with the history.
 
@@ -100,6 +112,7 @@ class JobList:
             budget: How many pages may be read.
             keep: So many calls of it are left for others.
             patience_seconds: How long to wait for a page's turn; then it is left for the next look.
+            until: From this time of ``time.monotonic`` on no page is asked for but the first.
 
         Raises:
             SubmissionError: AWS refused.
@@ -110,7 +123,7 @@ class JobList:
             self._changes = _Walk(self._changes_query())
         for walk in (self._changes, self._history):
             while walk is not None and not walk.is_done and budget.take(keep=keep):
-                if not await self._page(walk, patience_seconds):
+                if not await self._page(walk, patience_seconds) or time.monotonic() > until:
                     return
 
     def _first_query(self) -> Mapping[str, object]:
@@ -118,7 +131,7 @@ class JobList:
         return {} if since is None else {"CreationTimeAfter": since - _CLOCKS_DIFFER}
 
     def _changes_query(self) -> Mapping[str, object]:
-        """Changes since the last look, of jobs no older than those that are still open."""
+        """Changes since the last look, of open jobs as far as that costs less than to describe."""
         high_water = self._high_water or datetime.now(timezone.utc) - _CLOCKS_DIFFER
         created = [
             time.timestamp()
@@ -130,7 +143,8 @@ class JobList:
         start = newest
         if created:
             now = datetime.now(timezone.utc).timestamp()
-            oldest = self._window.start(created, now)
+            # Or no further than new jobs need it: then the open ones are described.
+            oldest = self._window.start([*created, newest.timestamp()], now)
             start = min(newest, datetime.fromtimestamp(oldest, timezone.utc) - _A_SECOND)
         return {"CreationTimeAfter": start, "LastModifiedTimeAfter": high_water - _OVERLAP}
 

@@ -8,6 +8,7 @@ refresh costs no more calls than that, and what is left comes with the next one.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from dataclasses import dataclass, field, replace
@@ -134,9 +135,14 @@ class JobWatch:
         return all(each.is_complete for each in self._lists.values())
 
     @property
+    def has_history(self) -> bool:
+        """Whether the lists' whole history was read once: only what changes is listed then."""
+        return all(each.has_history for each in self._lists.values())
+
+    @property
     def listed_back_to(self) -> datetime | None:
         """How far the lists that are not at their end have come; None if nothing tells."""
-        reached = [each.reached for each in self._lists.values() if not each.is_complete]
+        reached = [each.reached for each in self._lists.values() if not each.has_history]
         return max((time for time in reached if time is not None), default=None)
 
     @property
@@ -150,6 +156,7 @@ class JobWatch:
         *,
         order: Callable[[Job], tuple[Any, ...]] | None = None,
         patience_seconds: float = 60.0,
+        at_most_seconds: float = math.inf,
     ) -> list[Job]:
         """All jobs now, in the order of their creation.
 
@@ -158,19 +165,23 @@ class JobWatch:
                 None: all are listed, and all that have changed are described.
             order: Which jobs are described first, as a sort key; None: the oldest.
             patience_seconds: How long a call may wait for its turn.
+            at_most_seconds: After so long nothing more is asked for; that comes with later
+                refreshes.
 
         Raises:
             SubmissionError: AWS refused a call; ``jobs`` has what the others told.
         """
         budget = budget or CallBudget()
+        until = time.monotonic() + at_most_seconds
         keep = min(self.undescribed, budget.left // 2)
         looks = (
-            each.look(budget, keep=keep, patience_seconds=patience_seconds)
+            each.look(budget, keep=keep, patience_seconds=patience_seconds, until=until)
             for each in self._lists.values()
         )
         errors = [e for e in await asyncio.gather(*looks, return_exceptions=True) if e]
         self._read_lists()
-        errors += await self._describe_some(budget, order, patience_seconds)
+        if time.monotonic() < until:
+            errors += await self._describe_some(budget, order, patience_seconds)
         for error in errors:
             raise error
         return self.jobs

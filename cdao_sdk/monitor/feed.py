@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -53,6 +54,8 @@ _PATIENCE_SECONDS = 30.0
 _MOST_FOR_OTHERS = 5
 # How long a call waits for its turn: at the first paint, and later.
 _FIRST_TURN_SECONDS, _TURN_SECONDS = 0.2, 2.0
+# After so long the first paint takes what lists have told by then.
+_FIRST_LOOK_SECONDS = 0.3
 # How long the end of a watching waits for what is not read yet.
 _SETTLE_SECONDS = 15.0
 _SEARCH_SECONDS = 30.0
@@ -305,6 +308,8 @@ class JobFeed:
             if facts is None and self._single is None and not self._jobs:
                 raise _nothing(self._clients, self._identifier)
             return ""
+        if self._watch.has_history:
+            return ""
         oldest = self._watch.listed_back_to
         back = f", back to {oldest:%Y-%m-%d %H:%M} UTC so far" if oldest else ""
         return f"looking through the account's jobs{back}"
@@ -381,7 +386,12 @@ class JobFeed:
         flyte = self._flytes_jobs
         if flyte is None or time.monotonic() >= self._lists_due:
             try:
-                await watch.refresh(budget, order=self._order, patience_seconds=turn)
+                await watch.refresh(
+                    budget,
+                    order=self._order,
+                    patience_seconds=turn,
+                    at_most_seconds=math.inf if self.last else _FIRST_LOOK_SECONDS,
+                )
                 self._refusal = ""
             except SubmissionError as error:
                 if isinstance(error, ResourcesUnavailable) or flyte is None:

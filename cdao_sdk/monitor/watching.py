@@ -119,7 +119,8 @@ def show_once(
     """
     feed = JobFeed(identifier, clients, settings, shows_logs=view == "rich", remote=remote)
     with closing(text_view(view, out or sys.stdout)) as shown:
-        snapshot = feed.open()
+        feed.open()
+        snapshot = feed.snapshot(fresh=True)
         if view != "rich":  # the table is shown once, at the end
             shown.paint(snapshot)
         shown.finish(snapshot)

@@ -75,7 +75,7 @@ def test_no_look_at_a_thousand_jobs_costs_more_than_a_dozen_calls(
     names = write_jobs(unique, many(ends))
     feed = feed_of(unique, shows_logs=True)
     first = feed.open()
-    assert len(first.jobs) == MANY  # whatever the lists say is painted at once
+    assert len(first.jobs) >= 100  # what lists tell in a moment is painted at once
     assert calls().total() <= CALLS
     feed.look_at([names[700]])
     for _ in range(8):
@@ -83,6 +83,7 @@ def test_no_look_at_a_thousand_jobs_costs_more_than_a_dozen_calls(
         seen = calls()
         assert seen.total() <= CALLS, seen
         assert "ListTags" not in seen
+    assert len(snapshot.jobs) == MANY
     # What is looked at comes first, then what failed.
     assert row_of(snapshot, names[700]).hyperparameters == {"depth": "700"}
     assert sum(row.diagnosis is not None for row in snapshot.jobs) == 20
@@ -98,7 +99,8 @@ def test_looking_again_lists_only_what_has_changed(
     write_jobs(unique, many(["Completed"] * 250))
     feed = feed_of(unique)
     feed.open()
-    assert calls()["ListTrainingJobs"] == 3
+    feed.snapshot(hurried=True)
+    assert calls()["ListTrainingJobs"] <= 4  # three pages, and what has changed meanwhile
     feed.snapshot(hurried=True)
     assert calls()["ListTrainingJobs"] == 1
 
