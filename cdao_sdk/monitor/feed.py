@@ -58,7 +58,7 @@ _FIRST_TURN_SECONDS, _TURN_SECONDS = 0.2, 2.0
 _FIRST_LOOK_SECONDS = 0.3
 # How long the end of a watching waits for what is not read yet.
 _SETTLE_SECONDS = 15.0
-_SEARCH_SECONDS = 30.0
+_SEARCH_SECONDS = 5.0
 # How long AWS is left alone once it has refused to list jobs that Flyte tells of, too.
 _REFUSED_SECONDS = 60.0
 
@@ -228,8 +228,9 @@ class JobFeed:
         self._extras = JobExtras(RunTimes(self._run_times_path, workflow), self._tails, self._usage)
         snapshot = self.snapshot()
         deadline = time.monotonic() + _SEARCH_SECONDS
-        # Among the jobs of a large account it may take some time to find one.
-        while facts is None and not self._jobs and time.monotonic() < deadline:
+        # Among the jobs of a large account it may take some time to find one; where that takes
+        # longer it is painted how far the search has come.
+        while not (facts or self._jobs or self._pace.gives_way) and time.monotonic() < deadline:
             snapshot = self.snapshot(hurried=True)
         return snapshot
 

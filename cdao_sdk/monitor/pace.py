@@ -24,7 +24,13 @@ class Pace:
         self._pause = shortest
         self._due = 0.0
         self._earliest = 0.0
+        self._gives_way = False
         self._silent_since: float | None = None
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether the last look was throttled."""
+        return self._gives_way
 
     @property
     def seconds_left(self) -> float:
@@ -33,13 +39,16 @@ class Pace:
 
     def slow_down(self) -> None:
         """A look is over: the next one is later, and the one after that later still."""
+        self._gives_way = False
         now = time.monotonic()
         self._due = now + self._pause
         self._earliest = now + min(self._shortest, _BETWEEN_GLANCES)
         self._pause = min(self._pause * _GROWTH, self._longest)
 
     def hurry(self) -> None:
-        """Something has changed, or is left to be read: the next look is soon."""
+        """Something has changed, or is left to be read: the next look is soon, unless throttled."""
+        if self._gives_way:
+            return
         self._pause = self._shortest
         self._due = min(self._due, time.monotonic() + self._shortest)
 
@@ -48,7 +57,8 @@ class Pace:
         self._due = min(self._due, max(time.monotonic(), self._earliest))
 
     def give_way(self) -> None:
-        """A look was throttled: twice the pause."""
+        """A look was throttled: twice the pause, and whatever is left waits for it."""
+        self._gives_way = True
         self._pause = min(max(self._pause, self._shortest) * 2, _LONGEST_WHEN_THROTTLED)
         self._due = self._earliest = time.monotonic() + self._pause
 

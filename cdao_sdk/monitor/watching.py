@@ -121,6 +121,10 @@ def show_once(
     with closing(text_view(view, out or sys.stdout)) as shown:
         feed.open()
         snapshot = feed.snapshot(fresh=True)
+        while not (snapshot.jobs or snapshot.status or feed.is_over):
+            # An id alone, in an account with a long history: its lists are read to their end.
+            time.sleep(feed.seconds_to_wait)
+            snapshot = feed.snapshot()
         if view != "rich":  # the table is shown once, at the end
             shown.paint(snapshot)
         shown.finish(snapshot)

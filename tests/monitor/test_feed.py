@@ -204,13 +204,15 @@ def test_a_job_that_logs_its_progress_shows_it(
 def test_throttling_is_a_note_and_the_last_state_stays(
     write_jobs: WriteJobs, feed_of: Callable[..., JobFeed], proxy: Any, unique: str
 ) -> None:
-    write_jobs(unique, many(["Completed"] * 3))
+    write_jobs(unique, many(["Completed"] * 2 + ["Failed"]))
     feed = feed_of(unique)
     feed.open()
     proxy.refusals["ListTrainingJobs"] = "ThrottlingException"
     snapshot = feed.snapshot(hurried=True)
     assert "asked to wait" in snapshot.note
     assert len(snapshot.jobs) == 3
+    assert not feed.is_settled
+    assert feed.seconds_to_wait > 0.1  # what is left to be read does not hurry it
     proxy.refusals.clear()
     assert feed.snapshot(hurried=True).note == ""
 
@@ -256,3 +258,15 @@ def test_a_job_that_is_looked_at_shows_what_it_uses(
     assert row.utilization.keys() >= {"CPUUtilization", "MemoryUtilization"}
     assert 0 < row.utilization["CPUUtilization"] <= 100
     assert row.hint == ""  # this machine is not the instance that the job names
+
+
+def test_who_is_throttled_from_the_beginning_on_is_shown_that_and_waits(
+    write_jobs: WriteJobs, feed_of: Callable[..., JobFeed], proxy: Any, unique: str
+) -> None:
+    write_jobs(unique, {"n0": "Completed"})
+    proxy.refusals["ListTrainingJobs"] = "ThrottlingException"
+    feed = feed_of(unique)
+    assert "asked to wait" in feed.open().note
+    assert proxy.seen.count("ListTrainingJobs") <= 5  # botocore's own tries
+    proxy.refusals.clear()
+    assert len(feed.snapshot(hurried=True).jobs) == 1
