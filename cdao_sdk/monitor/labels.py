@@ -18,7 +18,7 @@ __all__ = ["JobLabel", "group_names", "is_job_name", "label_of", "label_words"]
 _JOB_NAME = re.compile(r"(?P<beginning>.+)-[a-z2-7]{8}-(?P<attempt>\d+)")
 # Flyte's own ids of nodes, one inside the other: n1, n1-0-n3, dn0.
 _NODE = re.compile(r"((?:[dfs]?n)?\d+(?:-(?:[dfs]?n)?\d+)*)(?:-(?P<rest>.+))?")
-_ELEMENT = re.compile(r"(?P<many>.+)-n\d+")
+_ELEMENT = re.compile(r"(?P<many>.+)-d?n\d+")  # of a map, or made by a dynamic task
 _CUT_FROM = 62  # a name of so many characters may have lost the end of its function
 _MANY = 5  # nodes of one function inside of one node: a map, if nothing says that it is none
 

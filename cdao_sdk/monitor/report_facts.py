@@ -25,7 +25,7 @@ MOST_DIAGNOSED = 40
 # So many jobs of one kind are one line of the picture.
 _FOLDED_FROM = 7
 _TRY = re.compile(r" \(try \d+\)$")
-_ELEMENT = re.compile(r"(?P<above>.+)-n\d+")  # how an array node's elements are named
+_ELEMENT = re.compile(r"(?P<above>.+)-d?n\d+")  # of a map, or made by a dynamic task
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ __all__ = ["RunTimes"]
 
 _MOST_RUNS = 20  # of a step
 _MOST_STEPS = 500
-_ELEMENT = re.compile(r"-n\d+$")
+_ELEMENT = re.compile(r"-d?n\d+$")
 
 
 class RunTimes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StepLabels"]
 
-_ELEMENT = re.compile(r"-n\d+$")
+_ELEMENT = re.compile(r"-d?n\d+$")
 
 
 class StepLabels:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cdao_sdk.monitor.groups import JobGroup, fold, same_failures, span_seconds, state_counts
+from cdao_sdk.monitor.labels import group_names, label_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,3 +61,12 @@ def test_counts_begin_with_what_went_wrong(rich_snapshot: Snapshot) -> None:
     assert words == ["1 failed", "1 running", "1 waiting", "2 succeeded"]
     assert span_seconds(()) == 0
     assert span_seconds(rich_snapshot.jobs) == 742
+
+
+@pytest.mark.parametrize("around", ["n0", "n0-0"])  # in this process, and on a cluster
+def test_jobs_of_a_dynamic_task_are_one_group(around: str) -> None:
+    names = [f"f3a9d1c0b7-{around}-dn{number}-fit-dtyxehan-0" for number in range(6)]
+    names.append("f3a9d1c0b7-n1-total-dtyxehan-0")
+    steps = {name: label_of(name, {}, "f3a9d1c0b7") for name in names}
+    groups = group_names(steps, ["n0", "n1"])
+    assert groups == dict.fromkeys(names[:-1], f"fit {around}")
