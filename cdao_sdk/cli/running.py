@@ -137,7 +137,8 @@ class _Run:
             if deadline is not None and time.monotonic() > deadline:
                 msg = f"Execution {self._execution.id} was not done after {timeout:g} s."
                 raise ExecutionTimeout(msg)
-            return self._execution.status.is_over
+            # The feed asks a cluster no oftener than it has to.
+            return self._feed.is_over if self._execution.url else self._execution.status.is_over
 
         try:
             self._follow(until_over)
