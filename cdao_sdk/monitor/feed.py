@@ -312,7 +312,7 @@ class JobFeed:
         if self._watch.has_history:
             return ""
         oldest = self._watch.listed_back_to
-        back = f", back to {oldest:%Y-%m-%d %H:%M} UTC so far" if oldest else ""
+        back = f", back to {oldest:%Y-%m-%d} so far" if oldest else ""
         return f"looking through the account's jobs{back}"
 
     def _settle(self, facts: ExecutionFacts | None) -> None:

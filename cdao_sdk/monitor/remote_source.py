@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RemoteFacts", "RemoteJobs", "RemoteSource"]
 
 _SOON_SECONDS = 1.0
+_SILENT = "FlyteAdmin does not answer; the jobs are as AWS tells"
 # Flyte's nodes are read with a call for each: not more often than this times as long as it takes.
 _REST = 10
 
@@ -96,11 +97,15 @@ class RemoteFacts:
             return known
         remote = self._remote
         status = remote.status
-        self._pace.slow_down()
-        silent = remote.silent_seconds
-        self.note = f"FlyteAdmin has not answered for {silent:.0f} s" if silent else ""
-        if silent and known is not None:
-            return known
+        if remote.silent_seconds:
+            # A question may wait for some seconds, and the jobs with it: ever more seldom.
+            self._pace.give_way()
+            self.note = _SILENT
+            if known is not None:
+                return known
+        else:
+            self._pace.slow_down()
+            self.note = ""
         graph = self._graph_once()
         self._known = ExecutionFacts(
             remote.id,
