@@ -63,7 +63,9 @@ class LogStream:
                 size = min(start, _BLOCK_BYTES)
                 start -= size
                 file.seek(start)
-                lines = (file.read(size) + rest).splitlines(keepends=True)
+                # Lines end with b"\n" alone: what draws progress bars prints b"\r" within them.
+                *whole, end = (file.read(size) + rest).split(b"\n")
+                lines = [line + b"\n" for line in whole] + ([end] if end else [])
                 # The first line of a block may begin in the block before.
                 rest = lines.pop(0) if start else b""
                 for line in reversed(lines):

@@ -94,6 +94,16 @@ def test_a_forward_token_goes_on_with_what_is_printed_later(
     log.close()
 
 
+def test_a_progress_bar_is_one_line_whichever_way_it_is_read(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "host.log")
+    log.write(b"first\n0%\r50%\r100%\r\n\x0b\x0c\x1c\n\nlast\n")
+    log.close()
+    stream = LogStream("job", tmp_path / "host.log")
+    forward = [*stream.forward(0)]
+    assert [event.message for event in forward][1] == "0%\r50%\r100%"
+    assert [*stream.backward(stream.size)] == forward[::-1]
+
+
 def test_filtering_matches_terms(logs: Any, stream: str) -> None:
     def found(pattern: str, **request: Any) -> list[str]:
         return _messages(
