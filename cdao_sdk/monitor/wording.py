@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 # What a job prints may move the cursor and set colours; a view shows only the words.
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)")
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]+[0-~]|.)"
+)
+# They turn the direction of what follows, also of what is not the job's.
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def duration(seconds: float) -> str:
@@ -92,8 +96,13 @@ def iso_time(moment: datetime) -> str:
 
 
 def printable(text: str) -> str:
-    """Text without escape sequences and control characters; line ends stay."""
-    plain = _ESCAPES.sub("", text).replace("\r\n", "\n")
+    """Text without escape sequences and control characters; line ends stay.
+
+    Of what was printed over with carriage returns the last is kept, as a terminal would show it.
+    """
+    plain = _TURNS.sub("", _ESCAPES.sub("", text))
+    if "\r" in plain:
+        plain = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in plain.split("\n"))
     kept = (
         character
         for character in plain
