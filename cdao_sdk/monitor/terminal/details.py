@@ -65,13 +65,14 @@ def wrapped(
 
 def _broken(text: str, room: int) -> Iterator[str]:
     for line in text.splitlines():
-        current = ""
-        for word in line.split(" "):
-            candidate = f"{current} {word}" if current else word
+        words = line.lstrip(" ")
+        current = " " * min(len(line) - len(words), room // 2)
+        for word in words.split(" "):
+            candidate = f"{current} {word}" if current.strip() else f"{current}{word}"
             if cell_len(candidate) <= room:
                 current = candidate
                 continue
-            if current:
+            if current.strip():
                 yield current
             *whole, current = chop_cells(word, room) or [""]
             yield from whole

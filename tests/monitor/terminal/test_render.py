@@ -132,6 +132,12 @@ def test_a_failure_tells_class_cause_and_mend(rich_snapshot: Snapshot) -> None:
     assert "│     target" in text  # blanks of a traceback are kept
 
 
+def test_an_error_s_lines_keep_their_indentation(rich_snapshot: Snapshot) -> None:
+    error = "Job x failed: KeyError\n  flow.py:38 in bad: raise KeyError\n      the last line"
+    lines = drawn(replace(rich_snapshot, error=error), Screen(60)).splitlines()
+    assert lines[-3:] == error.splitlines()
+
+
 def test_what_a_job_prints_is_no_markup(
     make_job: Callable[..., Job], take_snapshot: Callable[..., Snapshot]
 ) -> None:
@@ -225,9 +231,9 @@ def test_the_clock_and_the_bill_stand_in_the_head(rich_snapshot: Snapshot) -> No
 def test_a_thousand_jobs_are_drawn_quickly(map_snapshot: Callable[..., Snapshot]) -> None:
     for snapshot in (map_snapshot(1000), map_snapshot(1000, group="")):
         draw(snapshot, Screen(120, 40))
-        began = time.process_time()
+        began = time.thread_time()
         draw(snapshot, Screen(120, 40))
-        assert time.process_time() - began < 0.25  # it takes about 0.03 s
+        assert time.thread_time() - began < 0.25  # it takes about 0.03 s
 
 
 def test_wide_characters_keep_the_columns_straight(
