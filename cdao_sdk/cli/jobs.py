@@ -68,6 +68,7 @@ async def _rows(clients: AwsClients, execution: str | None, limit: int) -> list[
         newest,
         taken=datetime.now(timezone.utc),
         labels=await job_labels(clients, newest, execution or ""),
+        execution_id="" if [job.name for job in newest] == [execution] else execution or "",
         place=Place(target.region, has_console=target.endpoint_url is None),
     ).jobs
     return sorted(rows, key=lambda row: row.created, reverse=True)

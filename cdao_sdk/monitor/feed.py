@@ -22,7 +22,7 @@ from cdao_sdk.flyte.execution_name import ExecutionName
 from cdao_sdk.kinds.job import Phase
 from cdao_sdk.kinds.naming import execution_slug
 from cdao_sdk.monitor.job_extras import JobExtras
-from cdao_sdk.monitor.job_tails import JobTails
+from cdao_sdk.monitor.job_tails import FEW_JOBS, JobTails
 from cdao_sdk.monitor.job_usage import JobUsage
 from cdao_sdk.monitor.labels import is_job_name
 from cdao_sdk.monitor.pace import Pace
@@ -272,6 +272,7 @@ class JobFeed:
             labels=self._steps.labels,
             log_tails=self._tails.tails(self._jobs, self._opened),
             execution=facts,
+            execution_id="" if self._single is not None else self._identifier,
             note="; ".join(filter(None, (self._note, self._flyte.note if self._flyte else ""))),
             place=self._place,
             extras=extras.extras(self._jobs, self._steps.labels, self._opened) if extras else {},
@@ -329,8 +330,9 @@ class JobFeed:
         """How much there is to be read still, of what does not change any more."""
         watch = self._watch if self._single is None else None
         left = watch.undescribed + (0 if self._is_listed else 1_000_000) if watch else 0
-        told = [job for job in self._jobs if _has_failed(job) or job.name in self._opened]
-        ended = [job for job in told if job.is_over]
+        ended = [job for job in self._jobs if job.is_over]
+        if len(self._jobs) > FEW_JOBS:
+            ended = [job for job in ended if _has_failed(job) or job.name in self._opened]
         return left + self._tails.wants(ended, self._opened) + self._steps.wants(self._jobs)
 
     async def _ask(self, facts: ExecutionFacts | None) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["JobExtras"]
 
 _SUCCEEDED = Extra(progress=1.0)
+# Of a job that is not opened: as many as a line of the table can show.
+_POINTS_IN_TABLE = 32
 _DIAGNOSES_AT_ONCE = 20  # each takes a millisecond or two
 
 
@@ -70,9 +72,10 @@ class JobExtras:
         progress, at = _told_progress(job, series)
         return Extra(
             metrics=metrics,
-            metric_series={name: tuple(points) for name, points in series.items()}
-            if is_opened
-            else {},
+            metric_series={
+                name: tuple(points) if is_opened else _thinned(points)
+                for name, points in series.items()
+            },
             progress=progress,
             expected_seconds=expected_seconds(job, progress, at, self._run_times.of(job, labels)),
             utilization=self._usage.percents(job.name),
@@ -102,6 +105,14 @@ class JobExtras:
             continue
         self._run_times.note(jobs, known)
         self._run_times.keep(jobs, known)
+
+
+def _thinned(points: Sequence[tuple[datetime, float]]) -> tuple[tuple[datetime, float], ...]:
+    """Some of the points, at equal distances; the first and the last are among them."""
+    if len(points) <= _POINTS_IN_TABLE:
+        return tuple(points)
+    step = (len(points) - 1) / (_POINTS_IN_TABLE - 1)
+    return tuple(points[round(index * step)] for index in range(_POINTS_IN_TABLE))
 
 
 def _may_be_diagnosed(job: Job) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cdao_sdk.aws.log_reader import LogReader
 from cdao_sdk.errors import ResourcesUnavailable, SubmissionError
 from cdao_sdk.kinds.job import Phase
-from cdao_sdk.monitor.metric_lines import MetricLines
+from cdao_sdk.monitor.metric_lines import MetricLines, is_logged
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
 
-__all__ = ["JobTails"]
+__all__ = ["FEW_JOBS", "JobTails"]
 
 # Lines that a view gets: of an opened job, of one that failed, of one that runs.
 _OPENED, _FAILED, _RUNNING = 500, 20, 1
+_WORDS_AMONG = 20
 _FOR_DIAGNOSIS = 100
 _READ_OPENED = 5_000  # one call all the same; the metrics are in them
 _MOST_RUNNING = 6
+FEW_JOBS = 12
+"""So many jobs of an execution are few: the log of each is read at its end, too."""
 _EMBEDDED_PAUSE, _AWS_PAUSE = 0.5, 2.0
 
 
@@ -71,9 +74,9 @@ class JobTails:
         """The last lines of those jobs whose log was read, by the job's name."""
         by_name = {job.name: job for job in jobs} if self._printed or self._refused else {}
         tails = {
-            name: list(_shown(by_name[name], printed.lines, _length(by_name[name], opened)))
+            name: list(_shown(by_name[name], printed.lines, length))
             for name, printed in self._printed.items()
-            if name in by_name
+            if name in by_name and (length := _length(by_name[name], opened))
         }
         return {**tails, **{name: [text] for name, text in self._refused.items()}}
 
@@ -156,16 +159,39 @@ class JobTails:
             for job in jobs
             if self._of_running and is_due and not job.is_over and job.name not in opened
         ]
-        return [*looked_at, *failed, *running[:_MOST_RUNNING]]
+        return [*looked_at, *failed, *running[:_MOST_RUNNING], *self._few_ended(jobs, opened)]
+
+    def _few_ended(self, jobs: Sequence[Job], opened: Collection[str]) -> list[Job]:
+        """Those that succeeded, for the metrics in their logs; where there are few jobs."""
+        if len(jobs) > FEW_JOBS:
+            return []
+        return [
+            job
+            for job in jobs
+            if job.seen.phase is Phase.SUCCEEDED
+            and job.name not in opened
+            and job.name not in self._refused
+            and not self._reader(job).is_done(job)
+        ]
 
 
 def _length(job: Job, opened: Collection[str]) -> int:
     if job.name in opened:
         return _OPENED
+    if job.seen.phase is Phase.SUCCEEDED:
+        return 0
     return _FAILED if job.is_over else _RUNNING
 
 
 def _shown(job: Job, lines: Collection[LogLine], most: int) -> Iterator[str]:
     has_hosts = job.seen.instance_count > 1
-    for line in list(lines)[-most:]:
+    for line in _last(lines, most):
         yield f"{line.host}| {line.text}" if has_hosts else line.text
+
+
+def _last(lines: Collection[LogLine], most: int) -> Sequence[LogLine]:
+    """The last lines; a single one is one with words, where there is any: metrics have columns."""
+    some = list(lines)[-max(most, _WORDS_AMONG) :]
+    if most == _RUNNING:
+        some = [line for line in some if line.text.strip() and not is_logged(line.text)] or some
+    return some[-most:]

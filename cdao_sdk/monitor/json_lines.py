@@ -16,6 +16,7 @@ from cdao_sdk.monitor.groups import count_states
 from cdao_sdk.monitor.snapshot import changes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from typing import TextIO
 
@@ -103,16 +104,14 @@ class JsonView:
         self._stream = stream
         self._before: Snapshot | None = None
         self._last_event: datetime | None = None
+        self._told: dict[str, Sequence[object]] = {}
 
     def paint(self, snapshot: Snapshot) -> None:
         """Write an event for each job that is new or has another status, and for a new note."""
         time = wording.iso_time(snapshot.taken)
         changed = changes(self._before, snapshot)
         for row in changed:
-            document = job_document(row)
-            if row.log_tail:
-                document["log_tail"] = list(row.log_tail)
-            write_event(self._stream, "job", time=time, **document)
+            self._tell(row, time)
         noted = self._before.note if self._before else ""
         if snapshot.note != noted:
             write_event(self._stream, "note", time=time, note=snapshot.note or None)
@@ -127,11 +126,15 @@ class JsonView:
         self._before = snapshot
 
     def finish(self, snapshot: Snapshot) -> None:
-        """Write how it ended; metrics and artefacts are in the jobs' last events."""
+        """Write what is known by now of jobs and was not when they were told, and how it ended."""
+        time = wording.iso_time(snapshot.taken)
+        for row in snapshot.jobs:
+            if self._told.get(row.name) != _details(row):
+                self._tell(row, time)
         write_event(
             self._stream,
             "end",
-            time=wording.iso_time(snapshot.taken),
+            time=time,
             status=snapshot.status or None,
             outcome=snapshot.outcome,
             **_totals(snapshot),
@@ -141,6 +144,18 @@ class JsonView:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _tell(self, row: JobRow, time: str) -> None:
+        document = job_document(row)
+        if row.log_tail:
+            document["log_tail"] = list(row.log_tail)
+        write_event(self._stream, "job", time=time, **document)
+        self._told[row.name] = _details(row)
+
+
+def _details(row: JobRow) -> Sequence[object]:
+    """What may become known after a job's status is."""
+    return row.metrics, row.utilization, row.cost_usd, row.diagnosis, row.artifact, row.log_tail
 
 
 def _totals(snapshot: Snapshot) -> dict[str, JsonValue]:

@@ -14,13 +14,23 @@ if TYPE_CHECKING:
 
     from cdao_sdk.aws.logs import LogLine
 
-__all__ = ["MetricLines"]
+__all__ = ["MetricLines", "is_logged"]
 
 # As runtime/runner.py prints it.
 _LOGGED = re.compile(
     r"\[cdao:metric\] (?P<name>.+?)=(?P<value>[-+.\de]+|nan|-?inf)(?: step=-?\d+)?\s*$"
 )
 _MOST_POINTS = 2_000  # of a series; then every second one goes
+
+
+def is_logged(line: str) -> bool:
+    """Whether a line is one of ``log_metric``.
+
+    Example:
+        >>> is_logged("[cdao:metric] loss=0.5 step=1"), is_logged("loss=0.5")
+        (True, False)
+    """
+    return "[cdao:metric]" in line
 
 
 class MetricLines:
@@ -37,7 +47,7 @@ class MetricLines:
     def add(self, lines: Iterable[LogLine]) -> None:
         """Take note of new lines."""
         for line in lines:
-            logged = _LOGGED.search(line.text) if "[cdao:metric]" in line.text else None
+            logged = _LOGGED.search(line.text) if is_logged(line.text) else None
             if logged is not None:
                 self._point(logged["name"], line.time, logged["value"])
                 continue

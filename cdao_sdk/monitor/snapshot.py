@@ -266,6 +266,7 @@ def take(
     labels: Mapping[str, JobLabel] | None = None,
     log_tails: Mapping[str, Sequence[str]] | None = None,
     execution: ExecutionFacts | None = None,
+    execution_id: str = "",
     note: str = "",
     place: Place | None = None,
     extras: Mapping[str, Extra] | None = None,
@@ -280,6 +281,7 @@ def take(
         labels: Which step each job is, by the job's name; read from the name where missing.
         log_tails: Last log lines by the job's name.
         execution: What the execution's record says, if there is one.
+        execution_id: The execution that all jobs belong to; empty if there is none, or several.
         note: What hinders the watching.
         place: Where the jobs are; None: nobody knows, so there are no costs and no links.
         extras: What is known beside the jobs' descriptions, by the job's name.
@@ -296,6 +298,7 @@ def take(
         place=place or Place(),
         steps=steps,
         words=label_words(steps),
+        execution=execution_id,
         groups=group_names(steps, nodes),
         log_tails=log_tails or {},
         extras=extras or {},
@@ -335,6 +338,7 @@ class _View:
     place: Place
     steps: Mapping[str, JobLabel]
     words: Mapping[str, str]
+    execution: str
     groups: Mapping[str, str]
     log_tails: Mapping[str, Sequence[str]]
     extras: Mapping[str, Extra]
@@ -364,7 +368,7 @@ def _row(job: Job, view: _View) -> JobRow:
         name=job.name,
         label=view.words[job.name],
         node=step.node,
-        execution=step.execution,
+        execution=step.execution or view.execution,
         kind=job.kind,
         kind_title=KINDS[job.kind].title if job.kind in KINDS else job.kind,
         state=STATES[seen.phase],

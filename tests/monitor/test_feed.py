@@ -201,6 +201,22 @@ def test_a_job_that_logs_its_progress_shows_it(
     assert row.log_tail[0] == "[cdao:metric] progress=0.25 step=1"
 
 
+def test_metrics_in_the_logs_of_few_jobs_are_known_at_the_end(
+    services: Services, start_processing: Callable[..., str], unique: str
+) -> None:
+    code = "[print(f'[cdao:metric] loss={1 / n} step={n}') for n in range(1, 101)]"
+    name = start_processing(job_name(unique, "n0-fit", 0), code)
+    feed = JobFeed(unique, services.clients, holder.gather().settings)
+    feed.open()
+    until(feed, lambda snapshot: snapshot.jobs_are_over)
+    row = row_of(feed.snapshot(fresh=True), name)
+    assert row.metrics["loss"] == pytest.approx(0.01)
+    course = [value for _, value in row.metric_series["loss"]]
+    assert (course[0], course[-1], len(course)) == (1.0, 0.01, 32)
+    assert row.log_tail == ()
+    assert row.execution == unique
+
+
 def test_throttling_is_a_note_and_the_last_state_stays(
     write_jobs: WriteJobs, feed_of: Callable[..., JobFeed], proxy: Any, unique: str
 ) -> None:

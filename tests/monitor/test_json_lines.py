@@ -68,6 +68,14 @@ def test_notes_and_a_sign_of_life_are_events(rich_snapshot: Snapshot) -> None:
     assert events[7]["cost_usd"] == pytest.approx(0.5223)
 
 
+def test_what_becomes_known_after_a_job_s_end_is_told_at_the_end(rich_snapshot: Snapshot) -> None:
+    first, *others = rich_snapshot.jobs
+    known = replace(rich_snapshot, jobs=(replace(first, metrics={"rows": 7.0}), *others))
+    events = events_of([rich_snapshot, known])
+    assert [event["event"] for event in events] == ["job"] * 6 + ["end"]
+    assert (events[5]["name"], events[5]["metrics"]) == (first.name, {"rows": 7.0})
+
+
 def test_a_job_tells_all_that_is_known(rich_snapshot: Snapshot) -> None:
     training, failed = job_document(rich_snapshot.jobs[1]), job_document(rich_snapshot.jobs[4])
     assert training["progress"] == 0.42
@@ -83,4 +91,4 @@ def test_the_documentation_names_every_field(rich_snapshot: Snapshot) -> None:
     events = events_of([rich_snapshot, replace(rich_snapshot, note="x")])
     fields = {field for event in events for field in event}
     assert fields <= documented
-    assert documented - fields <= {"id", "outputs"}  # of `cdao run` alone
+    assert documented - fields <= {"id", "outputs", "url"}  # of `cdao run` alone
