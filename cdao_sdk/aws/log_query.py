@@ -29,6 +29,7 @@ __all__ = ["LogQuery", "moment_of", "pattern_of", "read_logs", "save_logs"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # CloudWatch has nothing before
 _STREAMS_AT_ONCE = 8
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds, between tries that are throttled
 
@@ -80,18 +81,18 @@ def moment_of(text: str, now: datetime) -> datetime:
         '2026-11-23T10:30:00+00:00'
     """
     ago = _AGO.fullmatch(text.strip())
-    if ago is not None:
-        return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
     try:
+        if ago is not None:
+            return max(now - timedelta(**{_UNITS[ago[2]]: float(ago[1])}), _EPOCH)
         # Python 3.10 knows no Z.
         moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
-    except ValueError as error:
+        return max(moment.astimezone(timezone.utc), _EPOCH)
+    except (ValueError, OverflowError) as error:
         msg = (
             f"since={text!r} is no time: write how long ago (30s, 10m, 2h, 1d) or ISO 8601, such as"
             " 2026-11-23T10:30:00Z."
         )
         raise ConfigurationError(msg) from error
-    return moment.astimezone(timezone.utc)
 
 
 def pattern_of(text: str) -> re.Pattern[str]:
@@ -103,7 +104,10 @@ def pattern_of(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        msg = f"grep={text!r} is no regular expression: {error}"
+        msg = (
+            f"grep={text!r} is no regular expression: {error}. To find these very characters write"
+            f" '{re.escape(text)}'."
+        )
         raise ConfigurationError(msg) from error
 
 

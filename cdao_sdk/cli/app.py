@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -45,10 +49,16 @@ class _Group(rich_click.RichGroup):
         except CdaoError as error:
             code = _report(error, str(error), debug=debug)
         except Exception as error:  # noqa: BLE001 # the last place that can say what happened
-            text = f"{type(error).__name__}: {error}"
-            hint = "" if debug else "\nThis should not happen; `cdao --debug …` shows where it did."
-            code = _report(error, text + hint, debug=debug)
+            code = _report(error, _words_of(error, debug=debug), debug=debug)
         ctx.exit(code if isinstance(code, int) else ExitCode.SUCCESS)
+
+
+def _words_of(error: Exception, *, debug: bool) -> str:
+    """What is said of an error that is none of ours."""
+    if isinstance(error, OSError) and error.filename:  # a file of the user's
+        return f"{error.filename!r} cannot be used: {error.strerror}. Choose another place."
+    hint = "" if debug else "\nThis should not happen; `cdao --debug …` shows where it did."
+    return f"{type(error).__name__}: {error}{hint}"
 
 
 def _report(error: Exception, text: str, *, debug: bool) -> ExitCode:
@@ -107,4 +117,15 @@ for _command in _COMMANDS:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``cdao``; ends the process with the command's exit code."""
+    _mend_streams()
     cli.main(arguments, prog_name="cdao")
+
+
+def _mend_streams() -> None:
+    """No command ends because its output is closed, or has no sign for a character."""
+    for name in ("stdout", "stderr"):
+        stream: object = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 # to the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+import zlib
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from cdao_sdk.cli.services import connected, on_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from typing import TextIO
 
     from cdao_sdk.aws.log_query import LogQuery
     from cdao_sdk.aws.log_reader import LogReader
@@ -27,6 +30,7 @@ __all__ = ["logs"]
 
 _PATIENCE_SECONDS = 30.0  # how long nobody may answer at all
 _LONGEST_PAUSE = 30.0
+_COLOURS = ("cyan", "yellow", "green", "magenta", "blue")  # not red: that is for what failed
 
 
 @rich_click.command()
@@ -99,8 +103,21 @@ def logs(
         return _say_saved(saved, as_json=as_json)
     steps = bridge.run(job_labels(clients, found, identifier))
     printer = _Printer(label_words(steps), as_json=as_json)
-    printer.show(found, bridge.run(read_logs(clients, found, query)))
+    lines_by_job = bridge.run(read_logs(clients, found, query))
+    printer.show(found, lines_by_job)
+    if not any(lines_by_job.values()):
+        click.echo(_why_nothing(query), err=True)
     return ExitCode.SUCCESS
+
+
+def _why_nothing(query: LogQuery) -> str:
+    asked = [
+        f"--grep {query.grep.pattern!r}" if query.grep else "",
+        f"--since {query.since:%Y-%m-%dT%H:%M:%SZ}" if query.since else "",
+        f"--host {query.host!r}" if query.host else "",
+    ]
+    given = " ".join(filter(None, asked))
+    return f"no line fits {given}" if given else "nothing has been printed so far"
 
 
 def _say_saved(saved: Sequence[tuple[Path, int]], *, as_json: bool) -> ExitCode:
@@ -122,18 +139,48 @@ def _follow(identifier: str, query: LogQuery, *, as_json: bool) -> ExitCode:
     feed = JobFeed(identifier, clients, settings, remote=on_cluster(identifier))
     reader = LogReader(clients, last=query.last, since=query.since, together=True)
     patience = _Patience(0.3 if clients.target.is_embedded else 2.0)
+    first = None if query.last else _LastLines(query)
     snapshot = feed.open()
     while True:
         over = feed.is_over  # asked before the jobs are: whatever it knew of is among them then
         snapshot = feed.snapshot()
         patience.say(snapshot.note)
-        printer = _Printer({row.name: row.label for row in snapshot.jobs}, as_json=as_json)
         jobs = feed.jobs
-        new = patience.read(reader, jobs)
-        printer.show(jobs, {name: list(filter(query.wants, new[name])) for name in new})
+        words = {row.name: row.label for row in snapshot.jobs}
+        # Of an execution more jobs may come: its lines bear their step from the first on.
+        is_alone = [job.name for job in jobs] == [identifier]
+        printer = _Printer(words, as_json=as_json, is_alone=is_alone)
+        new: Mapping[str, Sequence[LogLine]] = patience.read(reader, jobs)
+        new = {name: list(filter(query.wants, new[name])) for name in new}
+        if first is not None:
+            first.add(new)
+            if reader.is_behind and first.may_wait:
+                continue
+            new, first = first.kept, None
+        printer.show(jobs, new)
         if over and snapshot.jobs_are_over and all(map(reader.is_done, jobs)):
             return OUTCOME_CODES[snapshot.outcome]
         time.sleep(patience.pause)
+
+
+class _LastLines:
+    """What was printed before the following began: of what fits, so many of the last lines."""
+
+    def __init__(self, query: LogQuery) -> None:
+        self._most = query.lines
+        self._began = datetime.now(timezone.utc)
+        self.kept: dict[str, list[LogLine]] = {}
+        self.may_wait = True
+
+    def add(self, new: Mapping[str, Sequence[LogLine]]) -> None:
+        # What a running job prints meanwhile is not waited for.
+        self.may_wait = (
+            min((lines[0].time for lines in new.values() if lines), default=self._began)
+            <= self._began
+        )
+        for name, lines in new.items():
+            kept = [*self.kept.get(name, ()), *lines]
+            self.kept[name] = kept if self._most is None else kept[-self._most :]
 
 
 class _Patience:
@@ -175,11 +222,20 @@ class _Printer:
     Args:
         words: A short name of each job by its name.
         as_json: Whether to write JSON.
+        is_alone: Whether no other job can come; None: there is none beside these.
     """
 
-    def __init__(self, words: Mapping[str, str], *, as_json: bool) -> None:
+    def __init__(
+        self, words: Mapping[str, str], *, as_json: bool, is_alone: bool | None = None
+    ) -> None:
+        from cdao_sdk.monitor.json_lines import json_text
+        from cdao_sdk.monitor.wording import printable
+
+        self._json_text, self._printable = json_text, printable
         self._words = words
         self._as_json = as_json
+        self._is_alone = len(words) == 1 if is_alone is None else is_alone
+        self._colours = _colours(words) if _has_colours(sys.stdout) else {}
 
     def show(self, jobs: Sequence[Job], lines: Mapping[str, Sequence[LogLine]]) -> None:
         """Write lines of these jobs, in the order of their times."""
@@ -193,10 +249,15 @@ class _Printer:
         sys.stdout.flush()
 
     def _text(self, line: LogLine, name: str, hosts: Collection[str]) -> str:
-        parts = [self._words.get(name, name)] if len(self._words) > 1 else []
+        parts = [] if self._is_alone else [self._words.get(name, name)]
         if name in hosts or "/data-log" in line.stream:
             parts.append(line.host)
-        return f"{' '.join(parts)} | {line.text}" if parts else line.text
+        text = self._printable(line.text)
+        if not parts:
+            return text
+        label = f"{' '.join(parts)} |"
+        colour = self._colours.get(name)
+        return f"{click.style(label, fg=colour) if colour else label} {text}"
 
     def _json(self, line: LogLine, name: str) -> str:
         document = {
@@ -206,4 +267,15 @@ class _Printer:
             "host": line.host,
             "text": line.text,
         }
-        return json.dumps(document, ensure_ascii=False)
+        return self._json_text(document, sys.stdout.encoding)
+
+
+def _has_colours(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _colours(words: Mapping[str, str]) -> dict[str, str]:
+    """A colour for each job: that of its step, which stays as other jobs come."""
+    return {
+        name: _COLOURS[zlib.crc32(word.encode()) % len(_COLOURS)] for name, word in words.items()
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import webbrowser
 from pathlib import Path
@@ -51,9 +50,11 @@ def report(execution: str, output: str | None, *, opens: bool, as_json: bool) ->
         clients, settings = connected()
         made = report_of(execution, clients, settings)
     if as_json:
-        click.echo(json.dumps(made.facts, indent=2, ensure_ascii=False, allow_nan=False))
-    if output == "-":
-        sys.stdout.write(made.html)
+        from cdao_sdk.monitor.json_lines import json_text
+
+        click.echo(json_text(made.facts, sys.stdout.encoding, indent=2))
+    if output == "-":  # the page says of itself that it is UTF-8
+        click.echo(made.html.encode(), nl=False)
         return
     if output is None and as_json and not opens:
         return

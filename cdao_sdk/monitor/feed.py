@@ -161,6 +161,7 @@ class JobFeed:
         self._watch: JobWatch | None = None
         self._single: Job | None = None
         self._is_searched = False
+        self._is_refused = False
         seconds = settings.poll_interval_seconds
         pauses = _EMBEDDED_PAUSES if target.is_embedded else (seconds, 4 * seconds)
         self._pace = Pace(*pauses)
@@ -230,7 +231,7 @@ class JobFeed:
         deadline = time.monotonic() + _SEARCH_SECONDS
         # Among the jobs of a large account it may take some time to find one; where that takes
         # longer it is painted how far the search has come.
-        while not (facts or self._jobs or self._pace.gives_way) and time.monotonic() < deadline:
+        while not (facts or self._jobs or self._is_refused) and time.monotonic() < deadline:
             snapshot = self.snapshot(hurried=True)
         return snapshot
 
@@ -289,6 +290,7 @@ class JobFeed:
         try:
             bridge.run(self._ask(facts))
         except ResourcesUnavailable as error:
+            self._is_refused = True
             if error.code == UNREACHABLE:
                 if self._pace.count_silence() > _PATIENCE_SECONDS:
                     raise
@@ -299,6 +301,7 @@ class JobFeed:
             self._pace.heard()
             self._pace.give_way()
             return
+        self._is_refused = False
         self._pace.heard()
         self._pace.slow_down()
         self._note = self._progress_note(facts)
@@ -373,11 +376,11 @@ class JobFeed:
             await self._list(watch, budget, turn)
             return
         # The name may be one job's, and to ask that is quicker than a large account's lists.
-        self._is_searched = True
         if is_job_name(self._identifier):
             await self._find_single()
         else:
             await asyncio.gather(self._find_single(), self._list(watch, budget, turn))
+        self._is_searched = True  # not where that was throttled
         if self._single is not None:
             self._jobs = [self._single]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
     from cdao_sdk.monitor.snapshot import JobRow, Snapshot, State
 
-__all__ = ["JsonView", "job_document", "write_event"]
+__all__ = ["JsonView", "job_document", "json_text", "write_event"]
 
+# What json leaves as it is: controls of 8 bits, and halves of characters, which no encoding has.
+_ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
 _HEARTBEAT = timedelta(minutes=1)
 _STATES: tuple[State, ...] = ("waiting", "running", "succeeded", "failed", "stopped")
 
@@ -85,9 +88,26 @@ def _diagnosis(row: JobRow) -> dict[str, JsonValue] | None:
     }
 
 
+def json_text(document: object, encoding: str | None, *, indent: int | None = None) -> str:
+    """A document as JSON that an encoding can write and no terminal is steered by.
+
+    Args:
+        document: What ``json`` can write.
+        encoding: The stream's; None: that of a stream in memory.
+        indent: Blanks of each level; None: one line.
+
+    Example:
+        >>> json_text({"é": "\\x9b"}, "utf-8"), json_text("é", "ascii")
+        ('{"é": "\\\\u009b"}', '"\\\\u00e9"')
+    """
+    is_unicode = "utf" in (encoding or "utf-8").lower()
+    text = json.dumps(document, ensure_ascii=not is_unicode, allow_nan=False, indent=indent)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def write_event(stream: TextIO, event: str, **facts: JsonValue) -> None:
     """Write one event as one line."""
-    stream.write(json.dumps({"event": event, **facts}, ensure_ascii=False, allow_nan=False) + "\n")
+    stream.write(json_text({"event": event, **facts}, stream.encoding) + "\n")
     stream.flush()
 
 

@@ -28,11 +28,6 @@ class Pace:
         self._silent_since: float | None = None
 
     @property
-    def gives_way(self) -> bool:
-        """Whether the last look was throttled."""
-        return self._gives_way
-
-    @property
     def seconds_left(self) -> float:
         """Until it is time to look; negative once it is."""
         return self._due - time.monotonic()

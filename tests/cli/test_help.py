@@ -104,3 +104,9 @@ def test_a_wrong_command_line_is_exit_code_2(
     assert done.returncode == 2
     assert "Error" in done.stderr
     assert done.stdout == ""
+
+
+def test_closed_output_is_no_error() -> None:
+    code = "import sys; sys.stdout = None; from cdao_sdk.cli import main; main(['config', 'show'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

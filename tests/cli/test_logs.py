@@ -66,6 +66,25 @@ def test_lines_are_chosen_by_pattern_number_time_and_host(
     later = datetime.now(timezone.utc) + timedelta(hours=1)
     assert texts("--since", later.isoformat()) == []
     assert texts("--host", "algo-9") == []
+    nothing = cdao("logs", name, "--host", "algo-9", **endpoint).stderr
+    assert nothing == "no line fits --host 'algo-9'\n"
+    assert texts("--follow", "--grep", "fit", "--lines", "2") == ["fit 1", "fit 2"]
+
+
+def test_what_jobs_print_is_shown_as_words_and_told_as_it_is(
+    start_processing: Callable[..., str], cdao: Cdao, endpoint: dict[str, str]
+) -> None:
+    name = start_processing(
+        f"c{secrets.token_hex(9)}-n0-fit-dtyxehan-0",
+        r"print('\x1b]0;evil\x07\x1b[31mred\x1b[0m \x9b1m'); print('0%\r50%\r100% \u65e5')",
+    )
+    followed = cdao("logs", name.partition("-")[0], "--follow", **endpoint)
+    # Others may join: the lines of an execution's only job bear its step all the same.
+    assert followed.stdout.splitlines() == ["fit | red 1m", "fit | 100% \u65e5"]
+    raw = cdao("logs", name, "--json", PYTHONIOENCODING="ascii", **endpoint).stdout.splitlines()
+    assert raw[0].isascii()
+    assert "\\u009b" in raw[0]
+    assert json.loads(raw[1])["text"] == "0%\r50%\r100% \u65e5"
 
 
 def test_all_logs_of_an_execution_are_written_into_files(
@@ -80,6 +99,10 @@ def test_all_logs_of_an_execution_are_written_into_files(
     assert [path.parent.name for path in files] == sorted(names)
     assert [str(path) for path in files] == sorted(done.stdout.splitlines())
     text = next(path for path in files if path.parent.name == names[1]).read_text()
+    elsewhere = files[0] / "logs"
+    refused = cdao("logs", execution, "--download", str(elsewhere), **endpoint)
+    assert refused.returncode == 1
+    assert "cannot be used: Not a directory. Choose another place." in refused.stderr
     assert re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z fit \d\n){3}", text)
 
 
@@ -99,7 +122,8 @@ def test_following_ends_with_the_jobs_and_tells_how_they_ended(
     ("options", "text"),
     [
         (("--since", "yesterday"), "since='yesterday' is no time"),
-        (("--grep", "("), "grep='(' is no regular expression"),
+        (("--since", "99999999999d"), "since='99999999999d' is no time"),
+        (("--grep", "("), r"To find these very characters write '\('."),
         (("--download", "x", "--follow"), "--download writes all lines"),
     ],
 )
@@ -118,14 +142,15 @@ def test_following_survives_throttling(
 ) -> None:
     name = start_processing(
         f"c{secrets.token_hex(9)}-n0-fit-dtyxehan-0",
-        "import time; [(print(i), time.sleep(0.5)) for i in range(12)]",
+        "import time; [(print(i), time.sleep(0.5)) for i in range(8)]",
     )
     running = start_cdao("logs", name, "--follow", CDAO_ENDPOINT_URL=proxy.url)
-    time.sleep(2.5)
+    assert running.stdout is not None
+    first = running.stdout.readline()
     code = "ThrottlingException"
     proxy.refusals.update(GetLogEvents=code, DescribeProcessingJob=code)
     time.sleep(2.0)
     proxy.refusals.clear()
     out, errors = running.communicate(timeout=60)
     assert running.returncode == 0, errors
-    assert out.split() == [str(number) for number in range(12)]
+    assert (first + out).split() == [str(number) for number in range(8)]

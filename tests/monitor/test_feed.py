@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -231,6 +232,19 @@ def test_throttling_is_a_note_and_the_last_state_stays(
     assert feed.seconds_to_wait > 0.1  # what is left to be read does not hurry it
     proxy.refusals.clear()
     assert feed.snapshot(hurried=True).note == ""
+
+
+def test_a_job_that_is_throttled_at_the_first_look_is_found_later(
+    start_processing: Callable[..., str], feed_of: Callable[..., JobFeed], proxy: Any, unique: str
+) -> None:
+    feed = feed_of(start_processing(job_name(unique, "n0-fit", 0)))
+    proxy.refusals["DescribeProcessingJob"] = "ThrottlingException"
+    timer = threading.Timer(1.0, proxy.refusals.clear)
+    timer.start()
+    try:
+        assert [row.label for row in feed.open().jobs] == ["fit"]
+    finally:
+        timer.cancel()
 
 
 def test_tags_are_read_once_a_node_and_only_where_the_name_tells_no_task(
