@@ -26,6 +26,7 @@ _WORDS: Mapping[State, str] = {
     "failed": "failed",
     "stopped": "stopped",
 }
+_NUMBER = re.compile(r"\d+")
 _FIRST_WORD = re.compile(r"[^ \[(#]+")
 
 
@@ -153,12 +154,19 @@ def _group(key: str, rows: Sequence[JobRow]) -> JobGroup:
         if element not in last or last[element].attempt <= row.attempt:
             last[element] = row
     kept = {row.name for row in last.values()}
+    in_order = sorted(last.values(), key=lambda row: _numbers(row.node))  # else as they came
     return JobGroup(
         key=key,
         title=_title(rows),
-        rows=tuple(row for row in rows if row.name in kept),
+        rows=tuple(in_order),
         earlier=tuple(row for row in rows if row.name not in kept),
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _numbers(node: str) -> tuple[int, ...]:
+    """The numbers in a node's id: n1-n10 comes after n1-n9."""
+    return tuple(map(int, _NUMBER.findall(node)))
 
 
 def _title(rows: Sequence[JobRow]) -> str:

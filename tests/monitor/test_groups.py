@@ -40,6 +40,13 @@ def test_of_several_tries_the_last_counts(make_row: Callable[..., JobRow]) -> No
     assert group.cost_usd == 7  # what failed was paid for, too
 
 
+def test_elements_stand_in_the_order_of_their_numbers(make_row: Callable[..., JobRow]) -> None:
+    rows = [make_row(f"n1-n{index}", "fit", group="fit n1") for index in (10, 2, 0, 9, 1)]
+    (group,) = fold(rows)
+    assert isinstance(group, JobGroup)
+    assert [row.node for row in group.rows] == ["n1-n0", "n1-n1", "n1-n2", "n1-n9", "n1-n10"]
+
+
 def test_groups_of_two_executions_stay_apart(make_row: Callable[..., JobRow]) -> None:
     rows = [
         make_row(
