@@ -20,13 +20,13 @@ from cdao_sdk.aws.call_budget import CallBudget
 from cdao_sdk.aws.calls import call
 from cdao_sdk.aws.job_list import JobList
 from cdao_sdk.aws.rates import came_too_late
-from cdao_sdk.errors import NotFound, SubmissionError
+from cdao_sdk.errors import CdaoError, NotFound, SubmissionError
 from cdao_sdk.kinds.job import Phase
 from cdao_sdk.kinds.observation import moment, spot_savings_percent, text
 from cdao_sdk.kinds.registry import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.kinds.job import JobKind, Observation
@@ -35,6 +35,7 @@ __all__ = ["Job", "JobWatch", "find_job"]
 
 _JOB_NAME = re.compile(r"(?=.{1,63}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # botocore's model, 2026-11
 _DESCRIBES_AT_ONCE = 10  # a first look at thousands of jobs must not run into the request rate
+_STOPS_AT_ONCE = 8
 _REST_SECONDS = 5.0  # between two descriptions of a job of which lists tell nothing new
 
 
@@ -363,6 +364,28 @@ async def read_again(clients: AwsClients, job: Job) -> Job:
 async def log_tail(clients: AwsClients, job: Job, lines: int = 100) -> list[logs.LogLine]:
     """The last lines that a job has printed."""
     return await logs.tail(clients, KINDS[job.kind].api.log_group, job.name, lines)
+
+
+async def stop_jobs(clients: AwsClients, jobs: Iterable[Job]) -> dict[str, CdaoError | None]:
+    """Ask SageMaker to stop jobs, some at a time; finished ones are left alone.
+
+    Returns:
+        Why it was refused, or None, by the name of each job that was not over: one that is refused
+        does not keep the others going.
+    """
+    places = asyncio.Semaphore(_STOPS_AT_ONCE)
+
+    async def stop(job: Job) -> CdaoError | None:
+        async with places:
+            try:
+                await stop_job(clients, job)
+            except CdaoError as error:
+                return error
+        return None
+
+    running = [job for job in jobs if not job.is_over]
+    answers = await asyncio.gather(*map(stop, running))
+    return {job.name: answer for job, answer in zip(running, answers, strict=True)}
 
 
 async def stop_job(clients: AwsClients, job: Job) -> None:

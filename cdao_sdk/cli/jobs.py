@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["jobs", "stop"]
 
+_MOST_NAMED = 10
+
 
 @rich_click.command()
 @click.argument("execution", required=False)
@@ -107,7 +109,7 @@ def stop(identifier: str) -> None:
       cdao stop a0f3a9d1c0b7e5f60718-n1-dtyxehan-0
     """
     from cdao_sdk.aws.bridge import bridge
-    from cdao_sdk.aws.watch import stop_job
+    from cdao_sdk.aws.watch import stop_jobs
     from cdao_sdk.monitor.feed import jobs_named
     from cdao_sdk.monitor.labels import is_job_name
 
@@ -123,10 +125,17 @@ def stop(identifier: str) -> None:
         return
     clients, _ = connected()
     found = bridge.run(jobs_named(clients, identifier))
-    running = [job for job in found if not job.is_over]
-    for job in running:
-        bridge.run(stop_job(clients, job))
-        click.echo(f"stopping {job.name} (it was {job.status})")
-    if not running:
-        ends = ", ".join(f"{job.name} is {job.status}" for job in found)
-        click.echo(f"nothing to stop: {ends}")
+    answers = bridge.run(stop_jobs(clients, found))
+    for job in found:
+        if job.name in answers and answers[job.name] is None:
+            click.echo(f"stopping {job.name} (it was {job.status})")
+    if not answers:
+        ends = [f"{job.name} is {job.status}" for job in found[:_MOST_NAMED]]
+        if len(found) > _MOST_NAMED:
+            ends.append(f"{len(found) - _MOST_NAMED} more are over")
+        click.echo(f"nothing to stop: {', '.join(ends)}")
+    refused = {name: error for name, error in answers.items() if error is not None}
+    for name, error in list(refused.items())[1:]:
+        click.echo(f"{name} was not stopped: {error}", err=True)
+    for error in refused.values():
+        raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 import zlib
@@ -82,6 +83,7 @@ def logs(
     from cdao_sdk.aws.bridge import bridge
     from cdao_sdk.aws.log_query import LogQuery, moment_of, pattern_of, read_logs, save_logs
     from cdao_sdk.monitor.feed import job_labels, jobs_named
+    from cdao_sdk.monitor.interrupts import keyboard_interrupts
     from cdao_sdk.monitor.labels import label_words
 
     if download is not None and (follow or lines is not None):
@@ -95,7 +97,8 @@ def logs(
         host=host,
     )
     if follow:
-        return _follow(identifier, query, as_json=as_json)
+        with keyboard_interrupts(signal.SIGTERM):
+            return _follow(identifier, query, as_json=as_json)
     clients, _ = connected()
     found = bridge.run(jobs_named(clients, identifier))
     if download is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ def monitor(identifier: str, *, as_json: bool, plain: bool, wait: bool) -> ExitC
       cdao monitor a0f3a9d1c0b7e5f60718 --json | jq .
       cdao monitor a0f3a9d1c0b7e5f60718 --no-wait
     """
+    from cdao_sdk.monitor.interrupts import keyboard_interrupts
     from cdao_sdk.monitor.watching import choose_view, show_once, watch
 
     if as_json and plain:
@@ -54,5 +56,6 @@ def monitor(identifier: str, *, as_json: bool, plain: bool, wait: bool) -> ExitC
     found = on_cluster(identifier)
     name = found.id if found else identifier
     show = watch if wait else show_once
-    snapshot = show(name, clients, settings, view=view, remote=found)
+    with keyboard_interrupts(signal.SIGTERM):
+        snapshot = show(name, clients, settings, view=view, remote=found)
     return OUTCOME_CODES[snapshot.outcome]

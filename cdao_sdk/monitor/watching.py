@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.aws.watch import stop_job
+from cdao_sdk.aws.watch import stop_jobs
 from cdao_sdk.monitor.feed import JobFeed, jobs_named
 from cdao_sdk.monitor.interrupts import keyboard_interrupts
 from cdao_sdk.monitor.json_lines import JsonView
@@ -24,18 +23,16 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from cdao_sdk.aws.session import AwsClients
-    from cdao_sdk.aws.watch import Job
+    from cdao_sdk.errors import CdaoError
     from cdao_sdk.monitor.remote_source import RemoteSource
     from cdao_sdk.monitor.snapshot import Snapshot
     from cdao_sdk.monitor.view import View
     from cdao_sdk.settings import Settings
 
-__all__ = ["choose_view", "follow", "show_once", "stop_jobs", "text_view", "watch"]
+__all__ = ["choose_view", "follow", "show_once", "text_view", "watch"]
 
 ViewName = Literal["notebook", "rich", "plain", "github", "json"]
 UiSetting = Literal["auto", "widget", "html", "rich", "plain"]
-
-_STOPS_AT_ONCE = 10
 
 
 def watch(
@@ -181,9 +178,15 @@ def _stop_all(clients: AwsClients, identifier: str, remote: RemoteSource | None)
     if remote is not None:  # a stopped job alone would be tried again
         remote.cancel()
         return f"stopping execution {remote.id}"
-    running = [job for job in bridge.run(jobs_named(clients, identifier)) if not job.is_over]
-    bridge.run(stop_jobs(clients, running))
-    return f"stopping {len(running)} job{'' if len(running) == 1 else 's'}"
+    jobs = bridge.run(jobs_named(clients, identifier))
+    return _said_of_stops(bridge.run(stop_jobs(clients, jobs)))
+
+
+def _said_of_stops(answers: Mapping[str, CdaoError | None]) -> str:
+    refused = [error for error in answers.values() if error is not None]
+    count = len(answers) - len(refused)
+    said = f"stopping {count} job{'' if count == 1 else 's'}"
+    return f"{said}; {len(refused)} not stopped: {refused[0]}" if refused else said
 
 
 def follow(feed: JobFeed, view: View, *, until_over: Callable[[], bool] | None = None) -> Snapshot:
@@ -235,7 +238,10 @@ def _watch_in_notebook(
 
     def stop(names: Sequence[str]) -> None:
         meant = frozenset(names)
-        bridge.run(stop_jobs(clients, [job for job in feed.jobs if job.name in meant]))
+        jobs = [job for job in feed.jobs if job.name in meant]
+        answers = bridge.run(stop_jobs(clients, jobs)).values()
+        if refused := [error for error in answers if error is not None]:
+            raise refused[0]
 
     view = NotebookView(
         ui=settings.ui,
@@ -244,21 +250,3 @@ def _watch_in_notebook(
         again=f"cdao_sdk.monitor_sagemaker_jobs({identifier!r})",
     )
     return watch_in_notebook(feed, view, until_over)
-
-
-async def stop_jobs(clients: AwsClients, jobs: Sequence[Job]) -> None:
-    """Ask SageMaker to stop jobs, all of them even where it refuses for some.
-
-    Raises:
-        SubmissionError: The first refusal.
-    """
-    places = asyncio.Semaphore(_STOPS_AT_ONCE)  # none waits so long for its turn that it gives up
-
-    async def stop(job: Job) -> None:
-        async with places:
-            await stop_job(clients, job)
-
-    answers = await asyncio.gather(*map(stop, jobs), return_exceptions=True)
-    for answer in answers:
-        if answer is not None:
-            raise answer

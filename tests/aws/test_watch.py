@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.aws.watch import Job, JobWatch, find_job, log_tail, stop_job
+from cdao_sdk.aws.watch import Job, JobWatch, find_job, log_tail, stop_job, stop_jobs
 from cdao_sdk.errors import NotFound, ResourcesUnavailable, SubmissionError
 from cdao_sdk.kinds.job import Observation, Phase
 
@@ -257,6 +257,18 @@ def _job(**seen: object) -> Job:
     observed = Observation(**{"phase": Phase.RUNNING, "status": "InProgress", **seen})  # type: ignore[arg-type] # by name
     created = datetime.now(timezone.utc) - timedelta(seconds=100)
     return Job(name="j", kind="training", seen=observed, created=created)
+
+
+def test_a_job_that_cannot_be_stopped_keeps_no_other_going(
+    clients: AwsClients, start_processing: Callable[..., str], unique: str
+) -> None:
+    job = bridge.run(find_job(clients, start_processing(unique, SLEEP)))
+    gone = replace(job, name=f"{unique}-gone")
+    answers = bridge.run(stop_jobs(clients, [gone, job]))
+    assert list(answers) == [gone.name, job.name]
+    assert isinstance(answers[gone.name], NotFound)
+    assert answers[job.name] is None
+    assert bridge.run(find_job(clients, job.name)).status in ("Stopping", "Stopped")
 
 
 def test_job_counts_its_seconds_to_its_end_or_to_now() -> None:

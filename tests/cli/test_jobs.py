@@ -66,6 +66,24 @@ def test_stop_ends_what_runs_and_leaves_what_is_done(
     assert again.stdout == f"nothing to stop: {name} is Stopped\n"
 
 
+def test_a_terminated_watching_leaves_the_jobs_alone(
+    start_cdao: Callable[..., subprocess.Popen[str]],
+    start_job: Callable[[str], str],
+    endpoint: dict[str, str],
+    boto: Any,
+) -> None:
+    name = start_job("import time; time.sleep(100)")
+    watching = start_cdao("monitor", name, **endpoint)
+    assert watching.stdout is not None
+    assert watching.stdout.readline() == f"job {name}\n"
+    watching.terminate()
+    out, errors = watching.communicate(timeout=30)
+    assert (watching.returncode, errors) == (130, "")
+    assert f"The jobs go on. To stop them: cdao stop {name}" in out
+    described = boto("sagemaker").describe_processing_job(ProcessingJobName=name)
+    assert described["ProcessingJobStatus"] == "InProgress"
+
+
 def test_an_unknown_name_is_exit_code_2(cdao: Cdao, endpoint: dict[str, str]) -> None:
     for command in ("jobs", "logs", "stop", "monitor"):
         done = cdao(command, "no-such-job", **endpoint)

@@ -6,17 +6,15 @@ import io
 import re
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cdao_sdk.aws.bridge import bridge
-from cdao_sdk.aws.watch import find_job, read_again
 from cdao_sdk.errors import NotFound, ResourcesUnavailable
 from cdao_sdk.kinds.naming import job_name
 from cdao_sdk.monitor.feed import JobFeed
-from cdao_sdk.monitor.watching import choose_view, stop_jobs, watch
+from cdao_sdk.monitor.watching import choose_view, watch
 from cdao_sdk.settings import holder
 
 if TYPE_CHECKING:
@@ -140,16 +138,6 @@ def test_the_caller_may_say_when_it_is_over(
     assert asked[2] - asked[0] > 0.15  # it pauses between two looks
 
 
-def test_jobs_are_stopped_even_where_another_one_cannot_be(
-    services: Services, start_processing: Callable[..., str], unique: str
-) -> None:
-    name = start_processing(f"{unique}-job", "import time; time.sleep(30)")
-    job = bridge.run(find_job(services.clients, name))
-    with pytest.raises(NotFound):
-        bridge.run(stop_jobs(services.clients, [replace(job, name=f"{unique}-none"), job]))
-    assert bridge.run(read_again(services.clients, job)).status in ("Stopping", "Stopped")
-
-
 def test_ctrl_c_ends_the_watching_and_not_the_job(
     services: Services, write_record: Callable[..., None], unique: str
 ) -> None:
@@ -170,7 +158,6 @@ def test_an_endpoint_that_is_away_is_a_note_and_then_an_error(
     monkeypatch: pytest.MonkeyPatch,
     own_server: LocalSageMaker,
 ) -> None:
-    from cdao_sdk.aws.bridge import bridge
     from cdao_sdk.aws.session import AwsClients, embedded_target
     from cdao_sdk.monitor import feed as feed_module
 
