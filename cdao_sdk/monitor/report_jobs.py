@@ -182,7 +182,11 @@ def job_details(choice: Choice) -> str:
     anchors = choice.anchors
     parts = "".join(_details(entry, anchors[entry.row.name], choice) for entry in choice.entries)
     left = choice.left_out
-    more = f'<p class="soft">{left:,} more jobs are in the table alone.</p>' if left > 0 else ""
+    more = (
+        f'<p class="soft">{left:,} more jobs are told of in the table alone.</p>'
+        if left > 0
+        else ""
+    )
     return f'<section class="details"><h2>Details</h2>{parts}{more}</section>'
 
 

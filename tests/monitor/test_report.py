@@ -396,7 +396,7 @@ class TestPage:
         ]  # fmt: skip
         page = page_of(*rows, status="FAILED", error=long)
         assert "more lines are not shown" in page.text
-        assert "more jobs are in the table alone" in page.text
+        assert "more jobs are told of in the table alone" in page.text
 
 
 SAID = st.one_of(st.text(max_size=60), st.just(HOSTILE), st.just('" onload="x'))
