@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["jobs", "stop"]
 
 _MOST_NAMED = 10
+_NEWEST = 20
 
 
 @rich_click.command()
 @click.argument("execution", required=False)
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The newest."
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    help="How many of the newest.  [default: 20; of an execution all]",
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON array with all that is known.")
-def jobs(execution: str | None, limit: int, *, as_json: bool) -> None:
+def jobs(execution: str | None, limit: int | None, *, as_json: bool) -> None:
     """List SageMaker jobs, the newest first.
 
     \b
@@ -53,7 +56,7 @@ def jobs(execution: str | None, limit: int, *, as_json: bool) -> None:
         click.echo("There are no jobs yet. `cdao demo` runs some.", err=True)
 
 
-async def _rows(clients: AwsClients, execution: str | None, limit: int) -> list[JobRow]:
+async def _rows(clients: AwsClients, execution: str | None, limit: int | None) -> list[JobRow]:
     from datetime import datetime, timezone
 
     from cdao_sdk.aws.watch import newest_jobs
@@ -61,9 +64,9 @@ async def _rows(clients: AwsClients, execution: str | None, limit: int) -> list[
     from cdao_sdk.monitor.snapshot import Place, take
 
     if execution is None:
-        newest = await newest_jobs(clients, limit)
+        newest = await newest_jobs(clients, limit or _NEWEST)
     else:
-        newest = (await jobs_named(clients, execution))[-limit:]
+        newest = (await jobs_named(clients, execution))[-(limit or 0) :]
     target = clients.target
     rows = take(
         "",
