@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, chop_cells
+from rich.style import Style
 from rich.text import Text
 
 from cdao_sdk.monitor import wording
@@ -128,6 +129,9 @@ def of_job(row: JobRow, width: int, signs: Signs) -> list[Text]:
         lines.append(Text(cut(row.message, width, signs), style="dim"))
     if row.metrics:
         lines.append(Text(cut(wording.metric_list(row.metrics), width, signs)))
+    if row.hyperparameters:
+        given = "  ".join(f"{name}={value}" for name, value in row.hyperparameters.items())
+        lines.append(Text(cut(given, width, signs), style="dim"))
     if row.utilization:
         used = "  ".join(f"{name} {value:.0f}%" for name, value in row.utilization.items())
         lines.append(Text(cut(used, width, signs), style="dim"))
@@ -135,6 +139,9 @@ def of_job(row: JobRow, width: int, signs: Signs) -> list[Text]:
         lines += wrapped(row.hint, width, "yellow", label="hint: ")
     if row.artifact:
         lines.append(Text(cut(row.artifact, width, signs), style="blue"))
+    if row.links:  # a terminal that knows links opens them; an URL is longer than the screen
+        pages = [Text(title, Style(color="blue", link=url)) for title, url in row.links]
+        lines += packed(pages, width)
     if row.error:
         return [*lines, *failure(row, width, signs, tail=_TAIL_WHILE_LIVE)[1:]]
     if row.log_tail:

@@ -196,9 +196,20 @@ def test_an_execution_without_jobs_says_so(
 
 
 def test_the_selected_job_tells_all_about_itself(rich_snapshot: Snapshot) -> None:
-    row = rich_snapshot.jobs[1]
-    text = drawn(rich_snapshot, Screen(100, 30, keys=True), ViewState(selected=row.name))
+    row = replace(
+        rich_snapshot.jobs[1],
+        hyperparameters={"eta": "0.3", "depth": "6"},
+        links=(("SageMaker console", "https://console.aws.amazon.com/x"),),
+    )
+    snapshot = replace(rich_snapshot, jobs=(row, *rich_snapshot.jobs[2:]))
+    text = drawn(snapshot, Screen(100, 30, keys=True), ViewState(selected=row.name))
     assert row.name in text
+    assert "eta=0.3  depth=6" in text
+    assert "SageMaker console" in text
+    lines = draw(snapshot, Screen(100, 30, keys=True), ViewState(selected=row.name))
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    console.print(*lines)
+    assert ";https://console.aws.amazon.com/x" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "logloss=0.4917  auc=0.8315" in text
     assert "GPUUtilization 96%" in text
     assert "hint: The GPU is the bottleneck; the CPUs idle." in text
