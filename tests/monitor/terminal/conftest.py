@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -17,10 +19,16 @@ from typing import TYPE_CHECKING
 
 import pyte
 import pytest
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# Where pictures of the last screens go, as those of the browser's tests; tests see no CDAO_*.
+SHOTS = os.environ.get("CDAO_SCREENSHOTS")
+_HEX = re.compile(r"[0-9a-f]{6}")
 CDAO = str(Path(sys.executable).with_name("cdao"))
 # Makes the terminal the process's own, as a shell does: Ctrl-C reaches it then.
 _LAUNCH = (
@@ -102,6 +110,16 @@ class Terminal:
         """Whether echo and line mode are what they were, and the cursor is shown."""
         return termios.tcgetattr(self.slave) == self.before and not self.screen.cursor.hidden
 
+    def picture(self, path: Path) -> None:
+        """Keep what the screen shows as a picture."""
+        console = Console(file=io.StringIO(), record=True, width=self.screen.columns)
+        with self._lock:
+            for number in range(self.screen.lines):
+                line = self.screen.buffer[number]
+                cells = [line[column] for column in range(self.screen.columns)]
+                console.print(Text.assemble(*((cell.data, _style(cell)) for cell in cells)))
+        console.save_svg(str(path), title=path.stem)
+
     def close(self) -> None:
         """Kill what still runs."""
         self.process.kill()
@@ -112,8 +130,14 @@ class Terminal:
         os.close(self.slave)
 
 
+def _style(cell: pyte.screens.Char) -> Style:
+    names = {"default": None, "brown": "yellow"}
+    colour = f"#{cell.fg}" if _HEX.fullmatch(cell.fg) else names.get(cell.fg, cell.fg)
+    return Style(color=colour, bold=cell.bold, reverse=cell.reverse)
+
+
 @pytest.fixture
-def terminal() -> Iterator[Callable[..., Terminal]]:
+def terminal(request: pytest.FixtureRequest) -> Iterator[Callable[..., Terminal]]:
     """Starts a command in a terminal of some size."""
     opened: list[Terminal] = []
 
@@ -122,7 +146,10 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
         return opened[-1]
 
     yield start
-    for each in opened:
+    for number, each in enumerate(opened):
+        if SHOTS:
+            Path(SHOTS).mkdir(parents=True, exist_ok=True)
+            each.picture(Path(SHOTS) / f"terminal-{request.node.name}-{number}.svg")
         each.close()
 
 
