@@ -134,11 +134,12 @@ class GithubView(PlainView):
     def finish(self, snapshot: Snapshot) -> None:
         """Write results, each failure in a group, annotations, and the step's summary."""
         self.write(result_lines(snapshot))
-        for row in [row for row in snapshot.jobs if row.error][:_MOST_GROUPS]:
+        failed = [row for row in snapshot.jobs if row.error][:_MOST_GROUPS]
+        for row in failed:
             self._command([f"::group::{_data(f'log of {row.label} ({row.name})')}"])
             self.write(failure_lines(row))
             self._command(["::endgroup::"])
-        self.write(end_lines(snapshot))
+        self.write(end_lines(snapshot, told=any(map(snapshot.tells_of, failed))))
         self._command(_annotations(snapshot))
         self._append_summary(snapshot)
 

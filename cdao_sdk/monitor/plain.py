@@ -119,14 +119,19 @@ def failure_lines(row: JobRow, *, told: bool = False) -> list[str]:
     return [line for line in lines if line] + [f"  | {line}" for line in row.log_tail]
 
 
-def end_lines(snapshot: Snapshot) -> list[str]:
-    """The bill, and how the execution ended."""
+def end_lines(snapshot: Snapshot, *, told: bool = False) -> list[str]:
+    """The bill, and how the execution ended.
+
+    Args:
+        snapshot: The end.
+        told: Whether its error is said elsewhere.
+    """
     lines: list[str] = []
     if bill := bill_of(snapshot.jobs).words:
         lines.append(f"cost: {bill}")
     if snapshot.status:
         lines.append(f"{snapshot.title}: {snapshot.status}")
-    if snapshot.error:
+    if snapshot.error and not told:
         lines.append(snapshot.error)
     return lines
 

@@ -11,12 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cdao_sdk.aws.bridge import bridge
+from cdao_sdk.aws.log_query import LogQuery, moment_of, pattern_of, read_logs
+from cdao_sdk.aws.watch import find_job
+from cdao_sdk.errors import ConfigurationError
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
+    from cdao_sdk.flyte.services import Services
+
     Cdao = Callable[..., subprocess.CompletedProcess[str]]
+
+NOW = datetime(2026, 11, 23, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -30,8 +39,7 @@ def two_steps(
         start_processing(f"{execution}-n{number}-{word}-dtyxehan-0", code.format(word))
         for number, word in enumerate(("prepare", "fit"))
     ]
-    for name in names:
-        assert cdao("monitor", name, **endpoint).returncode == 0
+    assert cdao("monitor", execution, **endpoint).returncode == 0
     return execution, names
 
 
@@ -51,24 +59,24 @@ def test_jobs_stand_in_the_order_of_time_behind_their_steps(
 
 
 def test_lines_are_chosen_by_pattern_number_time_and_host(
-    two_steps: tuple[str, list[str]], cdao: Cdao, endpoint: dict[str, str]
+    two_steps: tuple[str, list[str]], cdao: Cdao, endpoint: dict[str, str], services: Services
 ) -> None:
     name = two_steps[1][1]
+    job = bridge.run(find_job(services.clients, name))
+    now = datetime.now(timezone.utc)
 
-    def texts(*options: str) -> list[str]:
-        done = cdao("logs", name, *options, **endpoint)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
+    def texts(query: LogQuery) -> list[str]:
+        return [line.text for line in bridge.run(read_logs(services.clients, [job], query))[name]]
 
-    assert texts("--grep", "[02]$") == ["fit 0", "fit 2"]
-    assert texts("--grep", "fit", "--lines", "1") == ["fit 2"]
-    assert texts("--since", "1h") == ["fit 0", "fit 1", "fit 2"]
-    later = datetime.now(timezone.utc) + timedelta(hours=1)
-    assert texts("--since", later.isoformat()) == []
-    assert texts("--host", "algo-9") == []
-    nothing = cdao("logs", name, "--host", "algo-9", **endpoint).stderr
-    assert nothing == "no line fits --host 'algo-9'\n"
-    assert texts("--follow", "--grep", "fit", "--lines", "2") == ["fit 1", "fit 2"]
+    assert texts(LogQuery(grep=pattern_of("[02]$"))) == ["fit 0", "fit 2"]
+    assert texts(LogQuery(lines=1, grep=pattern_of("fit"))) == ["fit 2"]
+    assert texts(LogQuery(since=now - timedelta(hours=1))) == ["fit 0", "fit 1", "fit 2"]
+    assert texts(LogQuery(since=now + timedelta(hours=1))) == []
+    assert texts(LogQuery(host="algo-1", lines=2)) == ["fit 1", "fit 2"]
+    nothing = cdao("logs", name, "--host", "algo-9", **endpoint)
+    assert (nothing.returncode, nothing.stderr) == (0, "no line fits --host 'algo-9'\n")
+    followed = cdao("logs", name, "--follow", "--grep", "fit", "--lines", "2", **endpoint)
+    assert followed.stdout.splitlines() == ["fit 1", "fit 2"]
 
 
 def test_what_jobs_print_is_shown_as_words_and_told_as_it_is(
@@ -119,20 +127,21 @@ def test_following_ends_with_the_jobs_and_tells_how_they_ended(
 
 
 @pytest.mark.parametrize(
-    ("options", "text"),
+    ("read", "text"),
     [
-        (("--since", "yesterday"), "since='yesterday' is no time"),
-        (("--since", "99999999999d"), "since='99999999999d' is no time"),
-        (("--grep", "("), r"To find these very characters write '\('."),
-        (("--download", "x", "--follow"), "--download writes all lines"),
+        (lambda: moment_of("yesterday", NOW), "since='yesterday' is no time"),
+        (lambda: moment_of("99999999999d", NOW), "since='99999999999d' is no time"),
+        (lambda: pattern_of("("), r"To find these very characters write '\('."),
     ],
 )
-def test_what_cannot_be_read_is_exit_code_2(
-    options: tuple[str, ...], text: str, cdao: Cdao, endpoint: dict[str, str]
-) -> None:
-    done = cdao("logs", "any", *options, **endpoint)
-    assert done.returncode == 2
-    assert text in " ".join(done.stderr.split())
+def test_what_cannot_be_read_is_said(read: Callable[[], object], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(text)):
+        read()
+
+
+def test_what_cannot_be_asked_is_exit_code_2(cdao: Cdao, endpoint: dict[str, str]) -> None:
+    for options in (("--since", "yesterday"), ("--download", "x", "--follow")):
+        assert cdao("logs", "any", *options, **endpoint).returncode == 2
 
 
 def test_following_survives_throttling(

@@ -135,3 +135,13 @@ def test_a_stopped_execution_and_one_without_failed_jobs_are_told(failing: Snaps
 def test_any_text_is_one_line() -> None:
     line = annotation("notice", "a,b:c%\n", "d%0A\r\n::e")
     assert line == "::notice title=a%2Cb%3Ac%25%0A::d%250A%0D%0A::e"
+
+
+def test_what_a_group_tells_is_not_told_again(failing: Snapshot) -> None:
+    stream = io.StringIO()
+    told = replace(failing, error=f"Job {failing.jobs[0].name} failed: no memory left")
+    GithubView(stream).finish(told)
+    assert "no memory left" not in stream.getvalue()
+    other = replace(failing, error="The quota of executions is used up.")
+    GithubView(stream).finish(other)
+    assert "\nThe quota of executions is used up.\n" in stream.getvalue()
