@@ -12,10 +12,10 @@ from collections import defaultdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import cbor2
 from werkzeug.wrappers import Response
 
 from cdao_sdk.catalog.instances import instance
-from cdao_sdk.local import cbor
 from cdao_sdk.local.errors import AwsError
 from cdao_sdk.local.job_kinds import kind_of_log_group
 from cdao_sdk.local.s3.call import new_request_id
@@ -79,7 +79,8 @@ class JobMetrics:
         headers = {"x-amzn-RequestId": new_request_id()}
         if is_cbor:
             headers["smithy-protocol"] = "rpc-v2-cbor"
-            return Response(cbor.encode(document), headers=headers, content_type="application/cbor")
+            data = cbor2.dumps(document, datetime_as_timestamp=True)
+            return Response(data, headers=headers, content_type="application/cbor")
         text = json.dumps(document, default=_seconds)
         return Response(text, headers=headers, content_type="application/x-amz-json-1.0")
 
@@ -133,8 +134,8 @@ def _is_of_jobs(query: Mapping[str, Any]) -> bool:
 def _body(request: Request, *, is_cbor: bool) -> dict[str, Any]:
     data = request.get_data()
     try:
-        body = cbor.decode(data) if is_cbor else json.loads(data or b"{}")
-    except ValueError as error:
+        body = cbor2.loads(data) if is_cbor else json.loads(data or b"{}")
+    except (ValueError, cbor2.CBORDecodeError) as error:
         raise AwsError(code="SerializationException", message=str(error)) from error
     return body if isinstance(body, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 

@@ -255,8 +255,9 @@ EXCEPTION_BASES = {"cdao_sdk": "CdaoError", "flytekit": "FlyteException"}
 STARRED = {
     "cdao_sdk": """
         CdaoError Channel ConfigurationError Execution ExecutionTimeout JobFailed JobInterrupted
-        JobStopped NotFound Plan PlanError ResourcesUnavailable SpecError SubmissionError
-        configure configure_sagemaker current_job get_execution monitor_sagemaker_jobs plan run
+        JobStopped NotFound Plan PlanError Report ResourcesUnavailable SpecError SubmissionError
+        configure configure_sagemaker current_job get_execution monitor_sagemaker_jobs plan
+        report_sagemaker_jobs run
         sagemaker_batch_transform sagemaker_batch_transform_task sagemaker_processing
         sagemaker_processing_task sagemaker_task sagemaker_training sagemaker_training_task
         sagemaker_workflow

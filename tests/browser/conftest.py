@@ -179,9 +179,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def lab(jupyter: tuple[str, Path], shots: Path) -> Iterator[Lab]:
-    """JupyterLab in a browser."""
+    """JupyterLab in a browser of the test's own: playwright leaves no thread its event loop."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta, timezone
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from cdao_sdk.local import cbor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cdao_sdk.local.server import LocalSageMaker
+
 BUSY = (
     "import time; held = b'x' * (200 << 20); end = time.time() + 60;"
     " exec('while time.time() < end: pass')"
-)
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False)
-    | st.text(st.characters(exclude_categories=["Cs"]))
-    | st.binary(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=20,
 )
 
 
@@ -84,23 +73,11 @@ def test_what_is_not_known_is_empty(series: Callable[..., dict[str, list[float]]
     assert found == {"cpuutilization": [], "gpuutilization": []}
 
 
-@given(value=VALUES)
-def test_cbor_comes_back_as_it_went(value: object) -> None:
-    assert cbor.decode(cbor.encode(value)) == value
-
-
-@given(data=st.binary(max_size=40))
-def test_any_bytes_are_a_value_or_an_error_of_ours(data: bytes) -> None:
-    try:
-        cbor.decode(data)
-    except cbor.CborError:
-        return
-
-
-def test_cbor_of_unknown_length_and_times_are_read() -> None:
-    # RFC 8949, appendix A.
-    assert cbor.decode(bytes.fromhex("bf61610161629f0203ffff")) == {"a": 1, "b": [2, 3]}
-    assert cbor.decode(bytes.fromhex("7f657374726561646d696e67ff")) == "streaming"
-    assert cbor.decode(bytes.fromhex("c11a514b67b0")) == datetime(
-        2013, 3, 21, 20, 4, tzinfo=timezone.utc
-    )
+def test_what_is_no_cbor_is_a_bad_request(embedded: LocalSageMaker) -> None:
+    connection = HTTPConnection(embedded.url.removeprefix("http://"), timeout=10)
+    path = "/service/GraniteServiceVersion20100801/operation/GetMetricData"
+    for body in (b"\xc1\xfc", b"\xff", b"\x9f", b""):
+        connection.request("POST", path, body)
+        answer = connection.getresponse()
+        assert (answer.status, b"SerializationException" in answer.read()) == (400, True)
+    connection.close()

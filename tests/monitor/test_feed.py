@@ -242,7 +242,9 @@ def test_a_job_that_is_throttled_at_the_first_look_is_found_later(
     timer = threading.Timer(1.0, proxy.refusals.clear)
     timer.start()
     try:
-        assert [row.label for row in feed.open().jobs] == ["fit"]
+        assert "asked to wait" in feed.open().note
+        snapshot = until(feed, lambda snapshot: bool(snapshot.jobs))
+        assert [row.label for row in snapshot.jobs] == ["fit"]
     finally:
         timer.cancel()
 
