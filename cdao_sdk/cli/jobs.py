@@ -60,7 +60,7 @@ async def _rows(clients: AwsClients, execution: str | None, limit: int | None) -
     from datetime import datetime, timezone
 
     from cdao_sdk.aws.watch import newest_jobs
-    from cdao_sdk.monitor.feed import job_labels, jobs_named
+    from cdao_sdk.monitor.lookup import job_labels, jobs_named
     from cdao_sdk.monitor.snapshot import Place, take
 
     if execution is None:
@@ -113,8 +113,8 @@ def stop(identifier: str) -> None:
     """
     from cdao_sdk.aws.bridge import bridge
     from cdao_sdk.aws.watch import stop_jobs
-    from cdao_sdk.monitor.feed import jobs_named
     from cdao_sdk.monitor.labels import is_job_name
+    from cdao_sdk.monitor.lookup import jobs_named
 
     # A stopped job alone would be tried again: only one that is named is stopped without Flyte.
     execution = on_cluster(identifier, aws_will_do=is_job_name(identifier))

@@ -82,9 +82,9 @@ def logs(
     """
     from cdao_sdk.aws.bridge import bridge
     from cdao_sdk.aws.log_query import LogQuery, moment_of, pattern_of, read_logs, save_logs
-    from cdao_sdk.monitor.feed import job_labels, jobs_named
     from cdao_sdk.monitor.interrupts import keyboard_interrupts
     from cdao_sdk.monitor.labels import label_words
+    from cdao_sdk.monitor.lookup import job_labels, jobs_named
 
     if download is not None and (follow or lines is not None):
         msg = "--download writes all lines that there are: leave out --follow and --lines."

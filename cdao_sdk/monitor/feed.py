@@ -25,6 +25,7 @@ from cdao_sdk.monitor.job_extras import JobExtras
 from cdao_sdk.monitor.job_tails import FEW_JOBS, JobTails
 from cdao_sdk.monitor.job_usage import JobUsage
 from cdao_sdk.monitor.labels import is_job_name
+from cdao_sdk.monitor.lookup import CALLS, nothing_of_that_name, of_execution
 from cdao_sdk.monitor.pace import Pace
 from cdao_sdk.monitor.record import read_facts
 from cdao_sdk.monitor.remote_source import RemoteFacts, RemoteJobs
@@ -33,18 +34,14 @@ from cdao_sdk.monitor.snapshot import ExecutionFacts, Place, Snapshot, changes, 
 from cdao_sdk.monitor.step_labels import StepLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cdao_sdk.aws.session import AwsClients
     from cdao_sdk.aws.watch import Job
-    from cdao_sdk.monitor.labels import JobLabel
     from cdao_sdk.monitor.remote_source import RemoteSource
     from cdao_sdk.settings import Settings
 
-__all__ = ["JobFeed", "job_labels", "jobs_named"]
-
-CALLS = 12
-"""How many calls one refresh costs at the most."""
+__all__ = ["JobFeed"]
 
 # The embedded SageMaker answers within milliseconds and nobody else asks it.
 _EMBEDDED_PAUSES = (0.1, 0.5)
@@ -61,60 +58,6 @@ _SETTLE_SECONDS = 15.0
 _SEARCH_SECONDS = 5.0
 # How long AWS is left alone once it has refused to list jobs that Flyte tells of, too.
 _REFUSED_SECONDS = 60.0
-
-
-async def jobs_named(clients: AwsClients, identifier: str) -> list[Job]:
-    """The jobs of an execution, or the one job of that name; in the order of their creation.
-
-    Args:
-        clients: Where to look.
-        identifier: An execution's id, ``project:domain:id``, its URL in Flyte's console, or a job's
-            whole name.
-
-    Raises:
-        NotFound: There is neither.
-    """
-    identifier = ExecutionName.parse(identifier).name
-    try:
-        return [await find_job(clients, identifier)]
-    except NotFound:
-        slug = execution_slug(identifier)
-        found = _of_execution(await JobWatch(clients, slug).refresh(), slug)
-    if not found:
-        raise _nothing(clients, identifier)
-    return found
-
-
-def _nothing(clients: AwsClients, identifier: str) -> NotFound:
-    place = clients.target.endpoint_url or f"AWS, region {clients.target.region}"
-    msg = (
-        f"{identifier!r} is neither an execution nor a SageMaker job at {place}. `cdao jobs`"
-        " lists what is there; check the region, sagemaker_backend and state_dir too"
-        " (`cdao config show`)."
-    )
-    return NotFound(msg)
-
-
-async def job_labels(
-    clients: AwsClients, jobs: Sequence[Job], execution: str = ""
-) -> Mapping[str, JobLabel]:
-    """Which step each job is, by the job's name; where no name tells it, one call a node.
-
-    Args:
-        clients: Where to look.
-        jobs: The jobs.
-        execution: The id of the execution that they belong to; empty if there are several.
-    """
-    steps = StepLabels(clients, execution_slug(execution) if execution else "")
-    steps.update(jobs, {})
-    if steps.wants(jobs):
-        await steps.ask(jobs, CallBudget(CALLS))
-        steps.update(jobs, {})
-    return steps.labels
-
-
-def _of_execution(jobs: Iterable[Job], slug: str) -> list[Job]:
-    return [job for job in jobs if job.name.startswith(f"{slug}-")]
 
 
 class JobFeed:
@@ -311,7 +254,7 @@ class JobFeed:
             return f"the jobs are those that Flyte was told of, for AWS refuses: {self._refusal}"
         if self._watch is None or self._is_listed:
             if facts is None and self._single is None and not self._jobs:
-                raise _nothing(self._clients, self._identifier)
+                raise nothing_of_that_name(self._clients, self._identifier)
             return ""
         if self._watch.has_history:
             return ""
@@ -406,10 +349,10 @@ class JobFeed:
                 self._lists_due = time.monotonic() + _REFUSED_SECONDS
             finally:
                 if watch.jobs:
-                    self._jobs = _of_execution(watch.jobs, self._slug)
+                    self._jobs = of_execution(watch.jobs, self._slug)
         if flyte is not None and self._refusal and not watch.jobs:
             # It asks by the bridge, whose loop this is.
-            self._jobs = _of_execution(await asyncio.to_thread(flyte.read), self._slug)
+            self._jobs = of_execution(await asyncio.to_thread(flyte.read), self._slug)
 
     def _order(self, job: Job) -> tuple[object, ...]:
         """Which job is described first: one that is looked at, failed, or the first of its node."""

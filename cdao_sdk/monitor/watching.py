@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 from cdao_sdk.aws.bridge import bridge
 from cdao_sdk.aws.watch import stop_jobs
-from cdao_sdk.monitor.feed import JobFeed, jobs_named
+from cdao_sdk.monitor.feed import JobFeed
 from cdao_sdk.monitor.interrupts import keyboard_interrupts
 from cdao_sdk.monitor.json_lines import JsonView
+from cdao_sdk.monitor.lookup import jobs_named
 from cdao_sdk.monitor.plain import PlainView
 from cdao_sdk.monitor.view import LiveView
 

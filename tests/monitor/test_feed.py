@@ -11,7 +11,8 @@ import pytest
 
 from cdao_sdk.errors import NotFound
 from cdao_sdk.kinds.naming import job_name
-from cdao_sdk.monitor.feed import CALLS, JobFeed
+from cdao_sdk.monitor.feed import JobFeed
+from cdao_sdk.monitor.lookup import CALLS
 from cdao_sdk.settings import holder
 
 if TYPE_CHECKING:
