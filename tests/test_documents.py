@@ -111,7 +111,7 @@ def test_readme_gives_two_commands_first() -> None:
     text = (ROOT / "README.md").read_text()
     commands = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert commands[0].strip().endswith("cdao demo")
-    assert commands[1].strip().endswith("pytest -n 2")
+    assert commands[1].strip().endswith("pytest -n 3")
     assert text.index("```console") < text.index("```python")
 
 
