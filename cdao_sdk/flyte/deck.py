@@ -30,6 +30,7 @@ __all__ = [
     "MOST_BYTES",
     "card",
     "deck_style",
+    "is_web_link",
     "job_deck",
     "job_sections",
     "log_end",
@@ -137,11 +138,12 @@ def web_links(links: Sequence[tuple[str, str]]) -> str:
         f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">'
         f"{escape(one_line(title, 60))}</a>"
         for title, url in links[:8]
-        if _is_web(url)
+        if is_web_link(url)
     )
 
 
-def _is_web(url: str) -> bool:
+def is_web_link(url: str) -> bool:
+    """Whether a link leads to a page, runs nothing and bears no secret."""
     try:
         parts = urlsplit(url)
     except ValueError:

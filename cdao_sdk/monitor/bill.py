@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cdao_sdk.monitor import wording
+from cdao_sdk.monitor.job_facts import total_usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,11 +62,9 @@ class Bill:
 
 def bill_of(rows: Sequence[JobRow]) -> Bill:
     """Add up what jobs have cost."""
-    costs = [row.cost_usd for row in rows if row.cost_usd is not None]
-    saved = [amount for row in rows if (amount := _saved(row)) is not None]
     return Bill(
-        cost_usd=sum(costs) if costs else None,
-        saved_usd=sum(saved) if saved else None,
+        cost_usd=total_usd(row.cost_usd for row in rows),
+        saved_usd=total_usd(map(_saved, rows)),
         unpriced=sum(row.cost_usd is None and row.started is not None for row in rows),
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cdao_sdk.monitor import wording
+from cdao_sdk.monitor.job_facts import total_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,8 +80,7 @@ class JobGroup:
     @property
     def cost_usd(self) -> float | None:
         """What all tries have cost; None if no price is known."""
-        costs = [row.cost_usd for row in (*self.rows, *self.earlier) if row.cost_usd is not None]
-        return sum(costs) if costs else None
+        return total_usd(row.cost_usd for row in (*self.rows, *self.earlier))
 
     @property
     def elapsed_seconds(self) -> float:

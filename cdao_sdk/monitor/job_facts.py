@@ -16,13 +16,13 @@ from cdao_sdk.kinds.observation import entries, hosts, section
 from cdao_sdk.kinds.registry import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from cdao_sdk.aws.watch import Job
     from cdao_sdk.kinds.failures import Diagnosis
 
-__all__ = ["cost_usd", "diagnosis_of", "expected_seconds", "links_of", "progress_of"]
+__all__ = ["cost_usd", "diagnosis_of", "expected_seconds", "links_of", "progress_of", "total_usd"]
 
 # Metrics by which a job says how far it is; the body logs them.
 _PROGRESS = re.compile(r"progress(_percent|_ratio)?", re.IGNORECASE)
@@ -145,3 +145,14 @@ def expected_seconds(
         waited = (started - job.created).total_seconds()
         return max(0.0, waited) + max(0.0, (progress_at - started).total_seconds()) / progress
     return statistics.median(earlier) if earlier else None
+
+
+def total_usd(costs: Iterable[float | None]) -> float | None:
+    """The sum of the costs that are known; None if none is.
+
+    Example:
+        >>> total_usd([0.5, None, 1.0]), total_usd([None])
+        (1.5, None)
+    """
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None

@@ -6,6 +6,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
+from cdao_sdk.flyte.deck import is_web_link
 from cdao_sdk.monitor import notebook_words as words
 from cdao_sdk.monitor import wording
 from cdao_sdk.monitor.notebook_lines import count_words, lines_of
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from cdao_sdk.monitor.notebook_lines import Line
     from cdao_sdk.monitor.snapshot import JobRow, Snapshot
 
-__all__ = ["SIGNS", "error_words", "safe_link", "snapshot_html"]
+__all__ = ["SIGNS", "error_words", "snapshot_html"]
 
 SIGNS: Mapping[str, str] = {
     "waiting": "⏳",
@@ -71,11 +72,6 @@ def error_words(snapshot: Snapshot) -> str:
     return _LOG_LINES_OF_ERROR.split(snapshot.error, maxsplit=1)[0]
 
 
-def safe_link(url: str) -> bool:
-    """Whether a link leads to a page and runs nothing."""
-    return url.startswith(("https://", "http://"))
-
-
 def _head(snapshot: Snapshot) -> str:
     status = f"{SIGNS[snapshot.outcome]} {snapshot.status or snapshot.outcome.upper()}"
     facts = [", ".join(text for _, text in count_words(snapshot.jobs))]
@@ -120,7 +116,7 @@ def _metrics(line: Line) -> str:
 
 
 def _course(row: JobRow, name: str) -> str:
-    return words.spark([value for _, value in row.metric_series.get(name, ())])
+    return wording.sparkline([value for _, value in row.metric_series.get(name, ())], 10)
 
 
 _COLUMNS: Mapping[str, Callable[[Line], str]] = {
@@ -210,7 +206,7 @@ def _links(row: JobRow) -> str:
     links = [
         f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{escape(title)}</a>'
         for title, url in row.links
-        if safe_link(url)
+        if is_web_link(url)
     ]
     return " · ".join(links)
 
@@ -221,13 +217,12 @@ def _failure(row: JobRow, log: Sequence[str]) -> str:
     told = row.diagnosis
     if told is None:
         return f"<pre>{escape(row.error)}</pre>"
-    again = "Trying again may help." if told.retryable else "Trying again will not help."
     traceback = told.user_traceback or row.error
     if set(traceback.splitlines()) <= set(log):
         traceback = ""  # it stands below, in the log
     return (
         f"<p><b>{escape(told.failure_class)}:</b> {escape(told.cause)}<br>"
-        f"<b>Mend:</b> {escape(told.mend)} {again}</p>"
+        f"<b>Mend:</b> {escape(told.mend)} {words.retry_words(told)}</p>"
         + (f"<pre>{escape(traceback)}</pre>" if traceback else "")
     )
 
@@ -236,8 +231,7 @@ def _metric_table(row: JobRow) -> str:
     if not row.metrics:
         return ""
     cells = [
-        (name, wording.metric_list({name: value}).partition("=")[2], _course(row, name))
-        for name, value in row.metrics.items()
+        (name, wording.number(value), _course(row, name)) for name, value in row.metrics.items()
     ]
     rows = "".join(f"<tr>{''.join(_cell(text) for text in each)}</tr>" for each in cells)
     return f"<table><tbody>{rows}</tbody></table>"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from cdao_sdk.monitor.job_facts import total_usd
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -72,8 +74,7 @@ class Line:
     @property
     def cost_usd(self) -> float | None:
         """What its jobs have cost so far; None if no price is known."""
-        known = [row.cost_usd for row in self.rows if row.cost_usd is not None]
-        return sum(known) if known else None
+        return total_usd(row.cost_usd for row in self.rows)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from cdao_sdk.monitor import wording
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from cdao_sdk.kinds.failures import Diagnosis
     from cdao_sdk.monitor.snapshot import JobRow
 
 __all__ = [
@@ -18,14 +17,12 @@ __all__ = [
     "dollars",
     "progress",
     "progress_words",
+    "retry_words",
     "short",
-    "spark",
     "spot_words",
     "time_words",
     "usage_name",
 ]
-
-_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def dollars(amount: float | None) -> str:
@@ -83,6 +80,11 @@ def spot_words(row: JobRow) -> str:
     return "spot" if row.savings_percent is None else f"-{row.savings_percent:.0f}%"
 
 
+def retry_words(diagnosis: Diagnosis) -> str:
+    """Whether the same again may succeed."""
+    return f"Trying again {'may' if diagnosis.retryable else 'will not'} help."
+
+
 def usage_name(metric: str) -> str:
     """CloudWatch's name of what is used, as people read it.
 
@@ -103,22 +105,3 @@ def bar(share: float, cells: int = 10) -> str:
     """
     full = min(round(share * cells), cells)
     return "█" * full + "░" * (cells - full)
-
-
-def spark(values: Sequence[float], cells: int = 10) -> str:
-    """The course of a number in characters; empty for less than two values.
-
-    Example:
-        >>> spark([0, 1, 2, 3, 2, 1]), spark([5, 5]), spark([1])
-        ('▁▃▆█▆▃', '▄▄', '')
-    """
-    finite = [value for value in values if math.isfinite(value)]
-    if len(finite) < 2:
-        return ""
-    if len(finite) > cells:
-        finite = [finite[round(i * (len(finite) - 1) / (cells - 1))] for i in range(cells)]
-    low, high = min(finite), max(finite)
-    if high == low:
-        return _BLOCKS[3] * len(finite)
-    steps = len(_BLOCKS) - 1
-    return "".join(_BLOCKS[round((value - low) / (high - low) * steps)] for value in finite)

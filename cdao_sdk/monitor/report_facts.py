@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cdao_sdk.flyte.deck_facts import Cost, JobFacts, Stage
 from cdao_sdk.kinds.failures import translate
+from cdao_sdk.monitor.job_facts import total_usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -149,8 +150,7 @@ class Line:
     @property
     def cost_usd(self) -> float | None:
         """Of all its jobs whose cost is known."""
-        known = [entry.cost_usd for entry in self.entries if entry.cost_usd is not None]
-        return sum(known) if known else None
+        return total_usd(entry.cost_usd for entry in self.entries)
 
     def anchor(self, anchors: Mapping[str, str]) -> str:
         """Where more is told of its last job, or of any; empty if nowhere.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from cdao_sdk.kinds.job import Phase
 from cdao_sdk.kinds.observation import plain_reason
 from cdao_sdk.kinds.registry import KINDS
-from cdao_sdk.monitor.job_facts import cost_usd, diagnosis_of, links_of
+from cdao_sdk.monitor.job_facts import cost_usd, diagnosis_of, links_of, total_usd
 from cdao_sdk.monitor.labels import JobLabel, group_names, label_of, label_words
 from cdao_sdk.monitor.wording import printable
 
@@ -191,8 +191,7 @@ class Snapshot:
     @property
     def cost_usd(self) -> float | None:
         """What all jobs have cost so far at the list price; None if no price is known."""
-        known = [row.cost_usd for row in self.jobs if row.cost_usd is not None]
-        return sum(known) if known else None
+        return total_usd(row.cost_usd for row in self.jobs)
 
     @property
     def jobs_are_over(self) -> bool:

@@ -8,10 +8,11 @@ from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from cdao_sdk.flyte.deck import is_web_link
 from cdao_sdk.flyte.deck_charts import line_chart
 from cdao_sdk.monitor import notebook_words as words
 from cdao_sdk.monitor import wording
-from cdao_sdk.monitor.notebook_html import error_words, safe_link
+from cdao_sdk.monitor.notebook_html import error_words
 from cdao_sdk.monitor.notebook_lines import count_words
 
 if TYPE_CHECKING:
@@ -230,12 +231,11 @@ def _failure(row: JobRow) -> str:
     told = row.diagnosis
     if told is None:
         return _card("What went wrong", f"<pre>{escape(row.error)}</pre>", "cdao-failure")
-    again = "Trying again may help." if told.retryable else "Trying again will not help."
     raw = told.user_traceback or row.error
     content = (
         f"<p>{escape(told.cause)}</p>"
-        f'<p class="cdao-mend"><b>What to do:</b> {escape(told.mend)} <i>{again}</i></p>'
-        + (f"<pre>{escape(raw)}</pre>" if raw else "")
+        f'<p class="cdao-mend"><b>What to do:</b> {escape(told.mend)}'
+        f" <i>{words.retry_words(told)}</i></p>" + (f"<pre>{escape(raw)}</pre>" if raw else "")
     )
     return _card(f"What went wrong: {told.failure_class}", content, "cdao-failure")
 
@@ -245,8 +245,9 @@ def _metric_cards(row: JobRow, courses: Mapping[str, Sequence[tuple[float, float
     for name, value in row.metrics.items():
         series = [(at.timestamp(), each) for at, each in row.metric_series.get(name, ())]
         chart = line_chart(name, tuple(series or courses.get(name, ())))
-        number = wording.metric_list({name: value}).partition("=")[2]
-        cards.append(_card(name, f'<div class="cdao-value">{escape(number)}</div>{chart}'))
+        cards.append(
+            _card(name, f'<div class="cdao-value">{escape(wording.number(value))}</div>{chart}')
+        )
     return cards
 
 
@@ -300,7 +301,7 @@ def actions_html(row: JobRow) -> str:
         f'<a class="cdao-button" href="{escape(url)}" target="_blank" rel="noopener noreferrer">'
         f'Open {escape(title)}<span class="cdao-sr"> in a new tab</span> ↗</a>'
         for title, url in row.links
-        if safe_link(url)
+        if is_web_link(url)
     )
     return (
         '<span class="cdao-actions" data-lm-suppress-shortcuts="true">'

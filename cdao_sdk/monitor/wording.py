@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from datetime import timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
+
+SPARKS = "▁▂▃▄▅▆▇█"
+"""Blocks of a sparkline, from the lowest value to the highest."""
 
 # What a job prints may move the cursor and set colours; a view shows only the words.
 _ESCAPES = re.compile(
@@ -72,6 +76,26 @@ def metric_list(metrics: Mapping[str, float]) -> str:
 def number(value: float) -> str:
     """A metric's value with four significant digits; whole numbers whole."""
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.4g}"
+
+
+def sparkline(values: Sequence[float], width: int, sparks: str = SPARKS) -> str:
+    """The course of a metric in so many cells at the most; empty for less than two values.
+
+    Example:
+        >>> sparkline([1, 2, 4, 8, 9], 8), sparkline(range(100), 5), sparkline([5, 5], 8)
+        ('▁▂▄▇█', '▁▃▅▆█', '▄▄')
+    """
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 2 or width < 2:
+        return ""
+    if len(known) > width:
+        last = len(known) - 1
+        known = [known[round(cell * last / (width - 1))] for cell in range(width)]
+    low, high = min(known), max(known)
+    top = len(sparks) - 1
+    if not math.isfinite(high - low) or high == low:
+        return sparks[top // 2] * len(known)
+    return "".join(sparks[round((value - low) / (high - low) * top)] for value in known)
 
 
 def instances(instance_type: str, count: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cdao_sdk.monitor import wording
-from cdao_sdk.monitor.terminal.signs import bar, sparkline
+from cdao_sdk.monitor.terminal.signs import bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ def _metric(sparks: int) -> Cell:
             return ""
         name, value = list(row.metrics.items())[-1]
         series = [point for _, point in row.metric_series.get(name, ())]
-        course = sparkline(series, sparks, signs) if sparks else ""
+        course = wording.sparkline(series, sparks, signs.sparks) if sparks else ""
         return f"{name}={wording.number(value)}" + (f" {course}" if course else "")
 
     return cell

@@ -1,4 +1,4 @@
-"""Signs, bars and sparklines, in Unicode or, where that cannot be written, in ASCII."""
+"""Signs and bars, in Unicode or, where that cannot be written, in ASCII."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cdao_sdk.monitor import wording
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from cdao_sdk.monitor.snapshot import State
 
-__all__ = ["ASCII", "STYLES", "UNICODE", "Signs", "bar", "signs_for", "sparkline"]
+__all__ = ["ASCII", "STYLES", "UNICODE", "Signs", "bar", "signs_for"]
 
 # Colour is never the only difference: each state has a sign of its own shape, and words beside it.
 STYLES: Mapping[State, str] = {
@@ -71,7 +73,7 @@ UNICODE = Signs(
         "stopped": "■",
     },
     bar="░▒█",
-    sparks="▁▂▃▄▅▆▇█",
+    sparks=wording.SPARKS,
     folded="▸",
     unfolded="▾",
     pointer="❯",  # noqa: RUF001 # not ">"
@@ -127,23 +129,3 @@ def bar(fraction: float, width: int, signs: Signs) -> str:
     full, part = divmod(filled, steps)
     cells = signs.bar[-1] * full + (signs.bar[part] if part else "")
     return cells.ljust(width, signs.bar[0])
-
-
-def sparkline(values: Sequence[float], width: int, signs: Signs) -> str:
-    """The course of a metric in so many cells at the most.
-
-    Example:
-        >>> sparkline([1, 2, 4, 8, 9], 8, UNICODE), sparkline(range(100), 5, UNICODE)
-        ('▁▂▄▇█', '▁▃▅▆█')
-    """
-    known = [value for value in values if math.isfinite(value)]
-    if len(known) < 2 or width < 2:
-        return ""
-    if len(known) > width:
-        last = len(known) - 1
-        known = [known[round(cell * last / (width - 1))] for cell in range(width)]
-    low, high = min(known), max(known)
-    top = len(signs.sparks) - 1
-    if not math.isfinite(high - low) or high == low:
-        return signs.sparks[top // 2] * len(known)
-    return "".join(signs.sparks[round((value - low) / (high - low) * top)] for value in known)

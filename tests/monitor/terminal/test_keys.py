@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdao_sdk.monitor.terminal.keys import Keys, decode, key_source
-from cdao_sdk.monitor.terminal.signs import ASCII, UNICODE, bar, signs_for, sparkline
+from cdao_sdk.monitor.terminal.signs import ASCII, UNICODE, bar, signs_for
+from cdao_sdk.monitor.wording import sparkline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,9 +83,9 @@ def test_a_bar_is_full_at_the_end_only(fraction: float) -> None:
 
 
 def test_a_sparkline_copes_with_any_numbers() -> None:
-    assert sparkline([], 8, UNICODE) == ""
-    assert sparkline([1.0], 8, UNICODE) == ""
-    assert sparkline([2.0, 2.0], 8, UNICODE) == "▄▄"
-    assert sparkline([float("nan"), 1.0, float("inf"), 3.0], 8, UNICODE) == "▁█"
-    assert sparkline([-1e308, 1e308], 8, UNICODE) == "▄▄"
-    assert sparkline([0.0, 1.0], 8, ASCII) == "_^"
+    assert sparkline([], 8, UNICODE.sparks) == ""
+    assert sparkline([1.0], 8, UNICODE.sparks) == ""
+    assert sparkline([2.0, 2.0], 8, UNICODE.sparks) == "▄▄"
+    assert sparkline([float("nan"), 1.0, float("inf"), 3.0], 8, UNICODE.sparks) == "▁█"
+    assert sparkline([-1e308, 1e308], 8, UNICODE.sparks) == "▄▄"
+    assert sparkline([0.0, 1.0], 8, ASCII.sparks) == "_^"
