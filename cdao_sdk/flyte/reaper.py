@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from cdao_sdk.aws.calls import call
+from cdao_sdk.aws.storage import split_s3_uri
 from cdao_sdk.errors import CdaoError, NotFound
 from cdao_sdk.flyte.request_store import MARKS
 
@@ -30,7 +31,7 @@ __all__ = ["Reaper"]
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9-]+-[a-z2-7]{8}(-\d+)?")  # as kinds.naming makes them
-_MARK_DAYS = 1
+_MARK_SECONDS = 24 * 3600
 _CHECKS_AT_MOST = 50
 
 
@@ -95,30 +96,45 @@ class Reaper:
 
     async def _marked(self, desk: JobDesk) -> list[str]:
         stopped: list[str] = []
-        now = dt.datetime.now(dt.timezone.utc)
         for bucket in sorted(desk.requests.buckets):
-            prefix = f"{MARKS}/{desk.kind.name}/"
-            parameters = {"Bucket": bucket, "Prefix": prefix}
-            answer = await call(desk.services.clients, "s3", "ListObjectsV2", parameters)
-            marks = cast("Sequence[Mapping[str, object]]", answer.get("Contents", []))
-            ages = {
-                str(mark["Key"]): now - cast("dt.datetime", mark["LastModified"]) for mark in marks
-            }
-            old = [key for key, age in ages.items() if age.days >= _MARK_DAYS]
-            for key in old[:_CHECKS_AT_MOST]:
-                place = {"Bucket": bucket, "Key": key}
-                await call(desk.services.clients, "s3", "DeleteObject", place)
-            wanted = [key for key in sorted(ages, key=ages.__getitem__) if key not in self._settled]
-            for key in wanted[:_CHECKS_AT_MOST]:
-                name = key.removeprefix(prefix)
+            place = f"s3://{bucket}/{MARKS}/{desk.kind.name}/"
+            ages = await self._ages(desk, place)
+            old = [name for name, age in ages.items() if age > _MARK_SECONDS]
+            for name in old[:_CHECKS_AT_MOST]:
+                target = {"Bucket": bucket, "Key": f"{MARKS}/{desk.kind.name}/{name}"}
+                await call(desk.services.clients, "s3", "DeleteObject", target)
+            self._settled -= {uri for uri in self._settled if _is_gone(uri, place, ages)}
+            waiting = [name for name in ages if place + name not in self._settled]
+            if not waiting:
+                continue
+            running = await desk.services.watcher.sweep(desk.kind.name)
+            for name in running & ages.keys():
                 stopped += await self._stop_marked(desk, name)
-                if ages[key].total_seconds() > self.mark_seconds:
-                    # No call that would make it is under way any more, but one may have come
-                    # half of the way.
-                    await desk.submitter.clean_up(name)
-                    self._settled.add(key)
-            self._settled &= ages.keys() | {k for k in self._settled if not k.startswith(prefix)}
+            # Lists need not have all; and of what is made beside a job they tell nothing. The
+            # oldest first: of more marks than can be looked at, none is put off for ever.
+            ripe = [name for name in waiting if ages[name] > self.mark_seconds]
+            for name in sorted(ripe, key=ages.__getitem__, reverse=True)[:_CHECKS_AT_MOST]:
+                stopped += await self._stop_marked(desk, name)
+                # No call that would make it is under way any more, but one may have come half of
+                # the way.
+                await desk.submitter.clean_up(name)
+                self._settled.add(place + name)
         return stopped
+
+    async def _ages(self, desk: JobDesk, place: str) -> dict[str, float]:
+        """The name of each job that has a mark there, and the mark's age in seconds."""
+        bucket, prefix = split_s3_uri(place)
+        ages: dict[str, float] = {}
+        parameters: dict[str, object] = {"Bucket": bucket, "Prefix": prefix}
+        while True:
+            answer = await call(desk.services.clients, "s3", "ListObjectsV2", parameters)
+            now = dt.datetime.now(dt.timezone.utc)
+            for mark in cast("Sequence[Mapping[str, object]]", answer.get("Contents", [])):
+                modified = cast("dt.datetime", mark["LastModified"])
+                ages[str(mark["Key"]).removeprefix(prefix)] = (now - modified).total_seconds()
+            if not answer.get("IsTruncated"):
+                return ages
+            parameters["ContinuationToken"] = answer["NextContinuationToken"]
 
     async def _stop_marked(self, desk: JobDesk, name: str) -> list[str]:
         try:
@@ -180,3 +196,8 @@ class Reaper:
             self._foreign.add((desk.kind.name, name))
             return False
         return bool(await self.is_over(*identity))
+
+
+def _is_gone(uri: str, place: str, names: Mapping[str, object]) -> bool:
+    """Whether a mark that lay in a place is not there any more."""
+    return uri.startswith(place) and uri.removeprefix(place) not in names

@@ -812,7 +812,7 @@ def is_remote(path):
 
 # ----------------------------------------------------------------------------------- job context
 
-STATE = {"job": None, "doing": None, "stopping": False, "polls": False}
+STATE = {"job": None, "doing": None, "stopping": False, "polls": False, "starts": False}
 OWN_CHANNELS = ("cdao", "cdao-job", "cdao-code")
 
 
@@ -2437,7 +2437,7 @@ def handle_stop():
         STATE["stopping"] = True
         if WORKER in os.environ:
             open(worker_file() + STOPPING, "w").close()
-        if not STATE["polls"]:
+        if not (STATE["polls"] or STATE["starts"]):
             raise StopRequest
 
     def forget():
@@ -2602,17 +2602,31 @@ def run_launcher(kind, command, environment):
     import subprocess
 
     note("starting: " + " ".join(command))
+    process = None
     try:
-        process = subprocess.Popen(command, env=environment, start_new_session=True)
+        with starting():
+            process = subprocess.Popen(command, env=environment, start_new_session=True)
+        code = process.wait()
     except OSError as error:
         msg = f"distribution={kind!r} needs {command[0]} in the image: {error}"
         raise UserError(msg) from error
-    try:
-        code = process.wait()
     except StopRequest:
-        stop_workers(lambda: process.poll() is None, process.terminate)
+        if process is not None:
+            stop_workers(lambda: process.poll() is None, process.terminate)
         raise
     return code if code >= 0 else 128 - code
+
+
+class starting:  # noqa: N801 # a context, as contextlib's are named
+    """Starts a process: a stop waits until it is known, or nobody could pass the stop on to it."""
+
+    def __enter__(self):
+        STATE["starts"] = True
+
+    def __exit__(self, kind, *_):
+        STATE["starts"] = False
+        if STATE["stopping"] and kind is None:
+            raise StopRequest
 
 
 def running_workers():
@@ -2910,12 +2924,15 @@ def run_flytekit(call, job):
     # an error is in a file of its temporary folder.
     environment.update(FLYTE_FAIL_ON_ERROR="true", TMPDIR=scratch, CDAO_RUNNER=HERE)
     environment.setdefault("FLYTE_SDK_LOGGING_FORMAT", "plain")  # people read this log
-    process = subprocess.Popen(command, env=environment)
+    process = None
     try:
+        with starting():
+            process = subprocess.Popen(command, env=environment)
         code = process.wait()
     except BaseException:
-        process.terminate()
-        process.wait()
+        if process is not None:
+            process.terminate()
+            process.wait()
         raise
     failure = flytekit_failure(scratch, code)
     if failure is not None:

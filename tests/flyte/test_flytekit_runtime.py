@@ -240,7 +240,11 @@ def test_outputs_that_cannot_be_read_are_named(services: Services, boto: Any) ->
 
 
 def started(
-    root: Path, command: list[str], path: str = os.environ["PATH"], host: str = "algo-1"
+    root: Path,
+    command: list[str],
+    path: str = os.environ["PATH"],
+    host: str = "algo-1",
+    **more: str,
 ) -> subprocess.Popen[str]:
     """The runner of a job that is to call `command` in flytekit's place."""
     spec = {
@@ -257,7 +261,7 @@ def started(
     resources = {"current_host": host, "hosts": ["algo-1", "algo-2"]}
     (root / "config" / "resourceconfig.json").write_text(json.dumps(resources))
     (root / "spec.json").write_text(json.dumps(spec))
-    environment = {"PATH": path, "CDAO_OPT_ML": str(root), "TMPDIR": str(root)}
+    environment = {"PATH": path, "CDAO_OPT_ML": str(root), "TMPDIR": str(root), **more}
     arguments = [sys.executable, str(RUNNER), "--spec", str(root / "spec.json")]
     return subprocess.Popen(
         arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -321,6 +325,24 @@ def test_stop_reaches_flytekit(tmp_path: Path) -> None:
     assert stdout == "stopped\n"
     assert job.returncode == 143
     assert failure(tmp_path).startswith("[cdao:INTERRUPTED]")
+
+
+def test_stop_while_flytekit_is_being_started_reaches_it(tmp_path: Path) -> None:
+    """The process is there, and the runner has not been told of it yet."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, subprocess\n"
+        "class Popen(subprocess.Popen):\n"
+        "    def __init__(self, *arguments, **options):\n"
+        "        super().__init__(*arguments, **options)\n"
+        f"        with open({str(tmp_path / 'up')!r}):\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "subprocess.Popen = Popen\n"
+    )
+    os.mkfifo(tmp_path / "up")
+    script = f"trap 'echo stopped; exit 0' TERM; echo > {tmp_path}/up; while :; do sleep 0.05; done"
+    job = started(tmp_path, ["sh", "-c", script], PYTHONPATH=str(tmp_path))
+    stdout, _ = job.communicate(timeout=30)
+    assert (stdout, job.returncode) == ("stopped\n", 143)
 
 
 def test_scratch_of_a_job_is_removed(tmp_path: Path) -> None:

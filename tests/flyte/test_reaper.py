@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,27 @@ def test_marked_job_is_stopped_before_anybody_calls(
         assert time.monotonic() < deadline
         time.sleep(0.02)
     bridge.run(connector.close())
+
+
+def test_marked_job_is_found_among_thousands_of_marks(
+    driven: Callable[..., Any], boto: Any
+) -> None:
+    job = driven(odd_jobs.slow)
+    meta = job.create(seconds=60.0)
+    # Those of jobs that were never made come before it, and fill the first page.
+    names = [f"a{number}-n0-slow-aaaaaaaa-0" for number in range(1001)]
+    s3 = boto("s3")
+
+    def mark(name: str) -> None:
+        s3.put_object(Bucket=BUCKET, Key=f"{MARKS}/processing/{name}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(mark, [*names, meta.job_name]))
+    assert bridge.run(Reaper(lambda: job.connector.desks).sweep()) == [meta.job_name]
+    assert status_of(boto, meta.job_name) in ("Stopping", "Stopped")
+    for page in range(0, len(names), 1000):
+        keys = [{"Key": f"{MARKS}/processing/{name}"} for name in names[page : page + 1000]]
+        s3.delete_objects(Bucket=BUCKET, Delete={"Objects": keys})
 
 
 def test_model_of_a_marked_job_that_was_never_made_is_removed(
