@@ -83,7 +83,7 @@ class CloudWatchLogs:
         ]
         by_time = request.get("orderBy") == "LastEventTime"
         described.sort(
-            key=lambda one: (one.get("lastEventTimestamp", 0) if by_time else 0, one["arn"]),
+            key=lambda one: (one["lastEventTimestamp"] if by_time else 0, one["arn"]),
             reverse=request.get("descending", False),
         )
         start = int(request.get("nextToken") or 0)
@@ -155,22 +155,16 @@ def _stream(folder: Path, name: str) -> LogStream:
 
 
 def _described(stream: LogStream, group: str, region: str) -> dict[str, Any]:
-    name = stream.name
-    first = next(stream.forward(0), None)
-    described: dict[str, Any] = {
-        "logStreamName": name,
-        "arn": f"{_group_arn(group, region)}:log-stream:{name}",
-        "creationTime": int(name.rpartition("-")[2]) * 1000,
+    first, last = stream.first_milliseconds, stream.last_milliseconds()
+    return {
+        "logStreamName": stream.name,
+        "arn": f"{_group_arn(group, region)}:log-stream:{stream.name}",
+        "creationTime": first // 1000 * 1000,
+        "firstEventTimestamp": first,
+        "lastEventTimestamp": last,
+        "lastIngestionTime": last,
         "storedBytes": 0,
     }
-    if first:
-        last = stream.last_milliseconds()
-        described |= {
-            "firstEventTimestamp": first.milliseconds,
-            "lastEventTimestamp": last,
-            "lastIngestionTime": last,
-        }
-    return described
 
 
 def _between(events: Iterator[Event], request: Request) -> Iterator[Event]:

@@ -27,17 +27,16 @@ class Event:
 
 @dataclass(frozen=True)
 class LogStream:
-    """The log of one host of one job."""
+    """The log of one host of one job, with at least one event."""
 
     job: str
     path: Path
+    first_milliseconds: int
 
     @property
     def name(self) -> str:
         """SageMaker's name of the stream: `<job>/<host>-<seconds since 1970>`."""
-        first = next(self.forward(0), None)
-        started = first.milliseconds if first else int(self.path.stat().st_mtime * 1000)
-        return f"{self.job}/{self.path.stem}-{started // 1000}"
+        return f"{self.job}/{self.path.stem}-{self.first_milliseconds // 1000}"
 
     @property
     def size(self) -> int:
@@ -46,13 +45,7 @@ class LogStream:
 
     def forward(self, position: int) -> Iterator[Event]:
         """Events from a position on, the oldest first."""
-        with self.path.open("rb") as file:
-            file.seek(position)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                yield _event(position, line)
-                position += len(line)
+        return _forward(self.path, position)
 
     def backward(self, position: int) -> Iterator[Event]:
         """Events that end at a position or before, the newest first."""
@@ -72,14 +65,17 @@ class LogStream:
                     position -= len(line)
                     yield _event(position, line)
 
-    def last_milliseconds(self) -> int | None:
+    def last_milliseconds(self) -> int:
         """When the last line was printed."""
         last = next(self.backward(self.size), None)
-        return last.milliseconds if last else None
+        return last.milliseconds if last else self.first_milliseconds
 
 
 def streams(folder: Path, prefix: str = "") -> list[LogStream]:
-    """The streams of a folder of jobs whose names start with `prefix`, in no order."""
+    """The streams of a folder of jobs whose names start with `prefix`, in no order.
+
+    As in CloudWatch there is none before its host has printed a line: its name has that time.
+    """
     job, slash, _ = prefix.partition("/")
     if slash:
         jobs = [job] if _JOB_NAME.fullmatch(job) else []
@@ -89,9 +85,22 @@ def streams(folder: Path, prefix: str = "") -> list[LogStream]:
     else:
         jobs = []
     found = [
-        LogStream(name, path) for name in jobs for path in (folder / name / "logs").glob("*.log")
+        LogStream(name, path, first.milliseconds)
+        for name in jobs
+        for path in (folder / name / "logs").glob("*.log")
+        if (first := next(_forward(path, 0), None)) is not None
     ]
     return [stream for stream in found if stream.name.startswith(prefix)]
+
+
+def _forward(path: Path, position: int) -> Iterator[Event]:
+    with path.open("rb") as file:
+        file.seek(position)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            yield _event(position, line)
+            position += len(line)
 
 
 def _event(start: int, line: bytes) -> Event:

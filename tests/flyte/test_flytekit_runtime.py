@@ -334,7 +334,8 @@ def test_stop_while_flytekit_is_being_started_reaches_it(tmp_path: Path) -> None
         "class Popen(subprocess.Popen):\n"
         "    def __init__(self, *arguments, **options):\n"
         "        super().__init__(*arguments, **options)\n"
-        f"        with open({str(tmp_path / 'up')!r}):\n"
+        f"        with open({str(tmp_path / 'up')!r}) as up:\n"
+        "            up.read()\n"
         "            os.kill(os.getpid(), signal.SIGTERM)\n"
         "subprocess.Popen = Popen\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,25 @@ def test_a_job_s_output_is_a_stream(
     assert {"out", "ärger", "no end"} <= set(_messages(events))
 
 
+def test_a_stream_comes_with_its_first_line_and_keeps_its_name(
+    server: Any, logs: Any, state_dir: Path
+) -> None:
+    job = state_dir / "sagemaker" / "training" / "late"
+    job.mkdir(parents=True)
+    log = LogFolder(job / "logs").open("algo-1")
+    where = {"logGroupName": GROUP, "logStreamNamePrefix": "late/"}
+    log.write(b"half")
+    os.utime(job / "logs" / "algo-1.log", (0, 0))  # opened long before
+    assert logs.describe_log_streams(**where)["logStreams"] == []
+    log.write(b" and half\n")
+    (first,) = logs.describe_log_streams(**where)["logStreams"]
+    log.write(b"more\n")
+    log.close()
+    (then,) = logs.describe_log_streams(**where)["logStreams"]
+    assert first["logStreamName"] == then["logStreamName"]
+    assert then["firstEventTimestamp"] == first["firstEventTimestamp"]
+
+
 @pytest.mark.parametrize("limit", [1, 7, 100])
 def test_reading_forward_gives_every_line_once(logs: Any, stream: str, limit: int) -> None:
     where = {"logGroupName": GROUP, "logStreamName": stream, "limit": limit}
@@ -98,7 +118,7 @@ def test_a_progress_bar_is_one_line_whichever_way_it_is_read(tmp_path: Path) -> 
     log = LogFile(tmp_path / "host.log")
     log.write(b"first\n0%\r50%\r100%\r\n\x0b\x0c\x1c\n\nlast\n")
     log.close()
-    stream = LogStream("job", tmp_path / "host.log")
+    stream = LogStream("job", tmp_path / "host.log", 0)
     forward = [*stream.forward(0)]
     assert [event.message for event in forward][1] == "0%\r50%\r100%"
     assert [*stream.backward(stream.size)] == forward[::-1]
@@ -135,7 +155,7 @@ def test_very_long_lines_are_split(tmp_path: Path) -> None:
     log.write(b"x" * (2 * MAX_EVENT_BYTES + 5))
     log.close()
     log.close()
-    events = [*LogStream("job", tmp_path / "host.log").forward(0)]
+    events = [*LogStream("job", tmp_path / "host.log", 0).forward(0)]
     assert [len(event.message) for event in events] == [MAX_EVENT_BYTES, MAX_EVENT_BYTES, 5]
 
 
@@ -144,7 +164,7 @@ def test_backward_reading_crosses_blocks(tmp_path: Path) -> None:
     for number in range(3000):
         log.write(f"{number} {'x' * 1000}\n".encode())
     log.close()
-    stream = LogStream("job", tmp_path / "host.log")
+    stream = LogStream("job", tmp_path / "host.log", 0)
     forward = [*stream.forward(0)]
     assert [*stream.backward(stream.size)] == forward[::-1]
     assert len(forward) == 3000

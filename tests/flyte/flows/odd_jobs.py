@@ -19,6 +19,7 @@ processing = sagemaker_processing_task(framework="sklearn")
 
 @processing
 def quick(number: int) -> int:
+    print("adding")  # without a line a job has no log
     return number + 1
 
 
