@@ -74,6 +74,23 @@ def list_cost(
     return round(price.usd_per_hour * instances * seconds / 3600, 6)
 
 
+def dollars(usd: float) -> str:
+    """An amount as it reads in every view: cents, and more digits below ten of them.
+
+    Args:
+        usd: US dollars.
+
+    Example:
+        >>> dollars(1234.5), dollars(0.0614), dollars(0.00031), dollars(0.000004), dollars(0)
+        ('$1,234.50', '$0.061', '$0.0003', '<$0.0001', '$0.00')
+    """
+    if usd >= 0.1 or usd == 0:
+        return f"${usd:,.2f}"
+    if usd < 0.00005:
+        return "<$0.0001"
+    return f"${usd:.3f}" if usd >= 0.01 else f"${usd:.4f}"
+
+
 @functools.cache
 def _prices() -> dict[tuple[str, str, str], Price]:
     rows: list[tuple[str, str, str, float, str, str]] = table("prices")["rows"]

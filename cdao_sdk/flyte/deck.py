@@ -9,8 +9,8 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.flyte.deck_charts import (
-    dollars,
     duration,
     line_chart,
     moment,

@@ -72,18 +72,6 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def dollars(usd: float) -> str:
-    """US dollars; a small sum is not rounded to nothing.
-
-    Example:
-        >>> dollars(1234.5), dollars(0.0042), dollars(0.00001), dollars(0)
-        ('$1,234.50', '$0.0042', '<$0.0001', '$0.00')
-    """
-    if usd == 0 or usd >= 0.01:
-        return f"${usd:,.2f}"
-    return f"${usd:.4f}" if usd >= 0.0001 else "<$0.0001"
-
-
 def words(status: str) -> str:
     """A status of SageMaker's as people read it.
 

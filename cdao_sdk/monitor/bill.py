@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cdao_sdk.monitor import wording
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.monitor.job_facts import total_usd
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ class Bill:
         """
         if self.cost_usd is None:
             return ""
-        text = f"{wording.usd(self.cost_usd)} at list price"
+        text = f"{dollars(self.cost_usd)} at list price"
         if self.unpriced:
             text += f" ({self.unpriced_words})"
         if self.saved_usd is not None and self.saved_percent is not None:
-            text += f", spot saved {wording.usd(self.saved_usd)} ({self.saved_percent:.0f}%)"
+            text += f", spot saved {dollars(self.saved_usd)} ({self.saved_percent:.0f}%)"
         return text
 
 

@@ -11,6 +11,7 @@ import html
 import logging
 from typing import TYPE_CHECKING
 
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.monitor import wording
 from cdao_sdk.monitor.bill import bill_of
 from cdao_sdk.monitor.groups import JobGroup, fold, same_failures
@@ -80,7 +81,7 @@ def step_summary(snapshot: Snapshot) -> str:
 
 
 def _cells(entry: JobRow | JobGroup) -> list[str]:
-    cost = "–" if entry.cost_usd is None else wording.usd(entry.cost_usd)  # unknown
+    cost = "–" if entry.cost_usd is None else dollars(entry.cost_usd)  # unknown
     time = wording.duration(entry.elapsed_seconds)
     sign = _SIGNS[entry.state]
     if isinstance(entry, JobGroup):

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
     from cdao_sdk.monitor.snapshot import JobRow, State
 
-__all__ = ["JobGroup", "count_states", "fold", "same_failures", "span_seconds", "state_counts"]
+__all__ = [
+    "JobGroup",
+    "count_states",
+    "fold",
+    "group_of",
+    "same_failures",
+    "span_seconds",
+    "state_counts",
+]
 
 # So few are easier to read one by one.
 _FEWEST = 5
@@ -120,7 +128,7 @@ def fold(rows: Sequence[JobRow], *, fewest: int = _FEWEST) -> list[JobRow | JobG
     groups = {
         key: group
         for key, found in members.items()
-        if len((group := _group(key, found)).rows) >= fewest
+        if len((group := group_of(key, found)).rows) >= fewest
     }
     folded: list[JobRow | JobGroup] = []
     for row in rows:
@@ -147,7 +155,13 @@ def _key(row: JobRow) -> str:
     return f"{row.execution}/{row.group}"
 
 
-def _group(key: str, rows: Sequence[JobRow]) -> JobGroup:
+def group_of(key: str, rows: Sequence[JobRow]) -> JobGroup:
+    """Rows of one group: of several tries of an element the last one counts.
+
+    Args:
+        key: Tells it from other groups.
+        rows: Its jobs; at least one.
+    """
     last: dict[str, JobRow] = {}
     for row in rows:
         element = row.node if row.node not in ("", row.group) else row.name

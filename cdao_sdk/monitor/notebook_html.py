@@ -76,7 +76,7 @@ def _head(snapshot: Snapshot) -> str:
     status = f"{SIGNS[snapshot.outcome]} {snapshot.status or snapshot.outcome.upper()}"
     facts = [", ".join(text for _, text in count_words(snapshot.jobs))]
     if snapshot.cost_usd is not None:
-        facts.append(f"{words.dollars(snapshot.cost_usd)} at list prices")
+        facts.append(f"{words.cost(snapshot.cost_usd)} at list prices")
     facts.append(wording.iso_time(snapshot.taken).replace("T", " ").replace("Z", " UTC"))
     told = " · ".join(escape(fact) for fact in facts if fact)
     return f"<b>{escape(snapshot.title)}</b> · {status}<br>{told}"
@@ -84,7 +84,7 @@ def _head(snapshot: Snapshot) -> str:
 
 def _status(line: Line) -> str:
     if line.is_group:
-        return f"{SIGNS[line.state]} " + ", ".join(text for _, text in count_words(line.rows))
+        return f"{SIGNS[line.state]} " + ", ".join(text for _, text in count_words(line.elements))
     return f"{SIGNS[line.state]}\N{NO-BREAK SPACE}{line.rows[0].status_words}"
 
 
@@ -121,7 +121,7 @@ def _course(row: JobRow, name: str) -> str:
 
 _COLUMNS: Mapping[str, Callable[[Line], str]] = {
     "Job": lambda line: (
-        f"{line.label} ×{len(line.rows):,}" if line.is_group else "↳ " * line.depth + line.label
+        f"{line.label} ×{len(line.elements):,}" if line.is_group else "↳ " * line.depth + line.label
     ),
     "Kind": lambda line: line.rows[0].kind_title,
     "Status": _status,
@@ -131,7 +131,7 @@ _COLUMNS: Mapping[str, Callable[[Line], str]] = {
         line.rows[0].instance_type, line.rows[0].instance_count
     ),
     "Spot": lambda line: "" if line.is_group else words.spot_words(line.rows[0]),
-    "Cost": lambda line: "" if line.cost_usd is None else words.dollars(line.cost_usd),
+    "Cost": lambda line: "" if line.cost_usd is None else words.cost(line.cost_usd),
     "Metrics": _metrics,
 }
 

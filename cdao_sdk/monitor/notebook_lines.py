@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from cdao_sdk.monitor.groups import group_of
 from cdao_sdk.monitor.job_facts import total_usd
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Line:
         key: The job's name, or the group's.
         label: What people call it.
         rows: The job, or all of the group.
+        elements: The group's elements, of several tries the last; the job.
         is_group: Whether it stands for many.
         is_open: Whether the jobs of the group follow as lines of their own.
         depth: 1 for a job within a group, else 0.
@@ -54,6 +56,7 @@ class Line:
     key: str
     label: str
     rows: tuple[JobRow, ...]
+    elements: tuple[JobRow, ...]
     is_group: bool = False
     is_open: bool = False
     depth: int = 0
@@ -63,13 +66,13 @@ class Line:
         """The job's state; a group goes on while one of its jobs does."""
         if not self.is_group:
             return self.rows[0].state
-        states = {row.state for row in self.rows}
+        states = {row.state for row in self.elements}
         return next(state for state in _GROUP_ORDER if state in states)
 
     @property
     def share_over(self) -> float:
-        """How many of its jobs are over, from 0 to 1."""
-        return sum(row.is_over for row in self.rows) / len(self.rows)
+        """How many of its elements are over, from 0 to 1."""
+        return sum(row.is_over for row in self.elements) / len(self.elements)
 
     @property
     def cost_usd(self) -> float | None:
@@ -108,7 +111,7 @@ def lines_of(snapshot: Snapshot, toggled: Collection[str] = (), choice: str = "a
     """
     if choice != "all":
         states = CHOICES[choice]
-        return [Line(row.name, row.label, (row,)) for row in snapshot.jobs if row.state in states]
+        return [_line_of(row) for row in snapshot.jobs if row.state in states]
     groups: dict[str, list[JobRow]] = {}
     for row in snapshot.jobs:
         groups.setdefault(row.group, []).append(row)
@@ -116,17 +119,24 @@ def lines_of(snapshot: Snapshot, toggled: Collection[str] = (), choice: str = "a
     for row in snapshot.jobs:
         members = groups.get(row.group, []) if row.group else []
         if len(members) < 2:
-            lines.append(Line(row.name, row.label, (row,)))
+            lines.append(_line_of(row))
         elif row is members[0]:
             lines += _group_lines(row.group, members, toggled)
     return lines
 
 
 def _group_lines(group: str, rows: Sequence[JobRow], toggled: Collection[str]) -> list[Line]:
+    elements = group_of(group, rows).rows
+    if len(elements) < 2:  # tries of the same
+        return [_line_of(row) for row in rows]
     is_open = (len(rows) <= _SMALL_GROUP) != (group in toggled)
-    head = Line(group, _common_label(group, rows), tuple(rows), is_group=True, is_open=is_open)
-    members = [Line(row.name, row.label, (row,), depth=1) for row in rows] if is_open else []
-    return [head, *members]
+    label = _common_label(group, rows)
+    head = Line(group, label, tuple(rows), elements, is_group=True, is_open=is_open)
+    return [head, *(_line_of(row, depth=1) for row in rows)] if is_open else [head]
+
+
+def _line_of(row: JobRow, depth: int = 0) -> Line:
+    return Line(row.name, row.label, (row,), (row,), depth=depth)
 
 
 def _common_label(group: str, rows: Sequence[JobRow]) -> str:

@@ -6,6 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.monitor import wording
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bar",
-    "dollars",
+    "cost",
     "progress",
     "progress_words",
     "retry_words",
@@ -25,22 +26,14 @@ __all__ = [
 ]
 
 
-def dollars(amount: float | None) -> str:
-    """An amount with the digits that tell something; a dash if it is unknown.
+def cost(amount: float | None) -> str:
+    """An amount in US dollars; a dash if it is unknown.
 
     Example:
-        >>> dollars(1234.5), dollars(3.456), dollars(0.01234), dollars(0.0), dollars(None)
-        ('$1,234.50', '$3.46', '$0.0123', '$0', '–')
-        >>> dollars(0.00001)
-        '<$0.0001'
+        >>> cost(3.456), cost(None)
+        ('$3.46', '–')
     """
-    if amount is None or not math.isfinite(amount):
-        return "–"
-    if amount == 0:
-        return "$0"
-    if amount < 0.0001:
-        return "<$0.0001"
-    return f"${amount:.4f}" if amount < 0.1 else f"${amount:,.2f}"
+    return "–" if amount is None or not math.isfinite(amount) else dollars(amount)
 
 
 def progress(row: JobRow) -> tuple[float | None, bool]:

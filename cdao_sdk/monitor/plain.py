@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.kinds.registry import KINDS
 from cdao_sdk.monitor import wording
 from cdao_sdk.monitor.bill import bill_of
@@ -71,7 +72,7 @@ def heartbeat_line(snapshot: Snapshot) -> str:
     if snapshot.jobs:
         line += f" after {wording.duration(span_seconds(snapshot.jobs))}"
     cost = bill_of(snapshot.jobs).cost_usd
-    return line if cost is None else f"{line}, {wording.usd(cost)} so far"
+    return line if cost is None else f"{line}, {dollars(cost)} so far"
 
 
 def summary_lines(snapshot: Snapshot) -> list[str]:
@@ -138,7 +139,7 @@ def end_lines(snapshot: Snapshot, *, told: bool = False) -> list[str]:
 
 def _summary(entry: JobRow | JobGroup, width: int) -> str:
     title, time = _title(entry).ljust(width), wording.duration(entry.elapsed_seconds)
-    cost = "" if entry.cost_usd is None else wording.usd(entry.cost_usd)
+    cost = "" if entry.cost_usd is None else dollars(entry.cost_usd)
     if isinstance(entry, JobGroup):
         facts = [f"{title}  {entry.words} in {time}", entry.instances, cost]
     else:

@@ -10,8 +10,9 @@ from datetime import timezone
 from html import escape
 from typing import TYPE_CHECKING
 
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.flyte.deck import card, deck_style, web_links
-from cdao_sdk.flyte.deck_charts import dollars, moment
+from cdao_sdk.flyte.deck_charts import moment
 from cdao_sdk.kinds.redaction import one_line, redacted
 from cdao_sdk.monitor.report_contents import contents_of, cost_note, path_words, saved_words
 from cdao_sdk.monitor.report_facts import RunFacts

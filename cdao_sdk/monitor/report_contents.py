@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cdao_sdk.flyte.deck_charts import dollars
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.monitor.json_lines import job_document
 from cdao_sdk.monitor.report_facts import entries_of, lines_of
 from cdao_sdk.monitor.report_sums import bill, critical_path, span

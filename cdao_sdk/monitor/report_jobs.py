@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.flyte.deck import card, job_sections, log_end, metric_list, traceback, web_links
-from cdao_sdk.flyte.deck_charts import dollars, number, words
+from cdao_sdk.flyte.deck_charts import number, words
 from cdao_sdk.kinds.redaction import one_line, redacted
 from cdao_sdk.monitor.wording import duration
 

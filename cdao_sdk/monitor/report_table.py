@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from cdao_sdk.flyte.deck_charts import dollars
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.kinds.redaction import one_line
 from cdao_sdk.monitor.report_timeline import state_counts
 from cdao_sdk.monitor.wording import duration, instances

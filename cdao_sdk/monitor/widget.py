@@ -228,7 +228,7 @@ class _Slot:
         """Show a line, and the details of a job that is open."""
         self._line = line
         is_open = line.is_open if line.is_group else line.key in self._owner.opened
-        count = f" ×{len(line.rows):,}" if line.is_group else ""
+        count = f" ×{len(line.elements):,}" if line.is_group else ""
         what = "the jobs" if line.is_group else "the details"
         _set(
             self._button,

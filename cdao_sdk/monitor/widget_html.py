@@ -85,7 +85,7 @@ def head_html(snapshot: Snapshot) -> str:
     if snapshot.cost_usd is not None:
         facts.append(
             f'<span title="Instance hours at list price; storage and discounts are not in it.">'
-            f"{words.dollars(snapshot.cost_usd)} so far</span>"
+            f"{words.cost(snapshot.cost_usd)} so far</span>"
         )
     status = snapshot.status or snapshot.outcome.upper()
     return (
@@ -138,7 +138,7 @@ def cells_html(line: Line) -> str:
             f"longest {escape(longest)}",
             escape(wording.instances(row.instance_type, row.instance_count)),
             "",
-            words.dollars(line.cost_usd),
+            words.cost(line.cost_usd),
         )
     else:
         values = (
@@ -148,7 +148,7 @@ def cells_html(line: Line) -> str:
             escape(words.time_words(row)),
             escape(wording.instances(row.instance_type, row.instance_count)),
             escape(words.spot_words(row)),
-            words.dollars(row.cost_usd),
+            words.cost(row.cost_usd),
         )
     cells = "".join(
         f'<span class="cdao-c-{head.lower()}">{_unseen(head) if value else ""}{value}</span>'
@@ -174,7 +174,7 @@ def _status(row: JobRow) -> str:
 def _group_status(line: Line) -> str:
     counts = " · ".join(
         f'<b class="cdao-failed">{text}</b>' if state == "failed" else text
-        for state, text in count_words(line.rows)
+        for state, text in count_words(line.elements)
     )
     words_of_state = {"running": "Running", "waiting": "Waiting", "succeeded": "Completed"}
     pill = _pill(line.state, words_of_state.get(line.state, line.state.capitalize()))

@@ -49,20 +49,6 @@ def savings(percent: float | None) -> str:
     return "spot" if percent is None else f"spot, saved {percent:.0f}%"
 
 
-def usd(amount: float) -> str:
-    """US dollars: cents, and more digits below them.
-
-    Example:
-        >>> usd(1234.5), usd(0.0614), usd(0.00031), usd(0.000004), usd(0)
-        ('$1,234.50', '$0.061', '$0.0003', '<$0.0001', '$0.00')
-    """
-    if amount >= 0.1 or amount == 0:
-        return f"${amount:,.2f}"
-    if amount < 0.00005:
-        return "<$0.0001"
-    return f"${amount:.3f}" if amount >= 0.01 else f"${amount:.4f}"
-
-
 def metric_list(metrics: Mapping[str, float]) -> str:
     """Metrics in one line, four significant digits each.
 

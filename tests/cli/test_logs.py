@@ -155,11 +155,12 @@ def test_following_survives_throttling(
     )
     running = start_cdao("logs", name, "--follow", CDAO_ENDPOINT_URL=proxy.url)
     assert running.stdout is not None
+    assert running.stderr is not None
     first = running.stdout.readline()
     code = "ThrottlingException"
     proxy.refusals.update(GetLogEvents=code, DescribeProcessingJob=code)
     time.sleep(2.0)
     proxy.refusals.clear()
-    out, errors = running.communicate(timeout=60)
-    assert running.returncode == 0, errors
+    out = running.stdout.read()  # communicate() would leave out what came with the first line
+    assert running.wait(60) == 0, running.stderr.read()
     assert (first + out).split() == [str(number) for number in range(8)]

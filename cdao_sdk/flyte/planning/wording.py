@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cdao_sdk.catalog.prices import dollars
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -48,12 +50,8 @@ def _duration(seconds: int | None) -> str:
 
 def _price(job: PlannedJob) -> str:
     if job.cost.usd is not None:
-        return _dollars(job.cost.usd)
+        return dollars(job.cost.usd)
     return "no price" if job.cost.usd_per_hour is None else "open"
-
-
-def _dollars(usd: float) -> str:
-    return f"${usd:,.2f}" if usd >= 0.005 or usd == 0 else "< $0.01"
 
 
 def totals(plan: Plan) -> str:
@@ -67,7 +65,7 @@ def totals(plan: Plan) -> str:
     some = "" if len(priced) == len(plan.jobs) else f" for {len(priced)} of {len(plan.jobs)} jobs"
     dates = sorted({job.cost.as_of for job in priced if job.cost.as_of})
     when = f", list prices of {dates[0]}" if dates else ""
-    return f"At most {_dollars(plan.max_usd)}{some}, storage excluded{when}."
+    return f"At most {dollars(plan.max_usd)}{some}, storage excluded{when}."
 
 
 def unknown_costs(plan: Plan) -> Iterator[str]:

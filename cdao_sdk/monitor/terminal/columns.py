@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.monitor import wording
 from cdao_sdk.monitor.terminal.signs import bar
 
@@ -87,7 +88,7 @@ def _spot(row: JobRow, signs: Signs) -> str:
 
 def _cost(row: JobRow, signs: Signs) -> str:
     del signs
-    return "" if row.cost_usd is None else wording.usd(row.cost_usd)
+    return "" if row.cost_usd is None else dollars(row.cost_usd)
 
 
 def _metric(sparks: int) -> Cell:

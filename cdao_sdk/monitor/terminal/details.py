@@ -8,6 +8,7 @@ from rich.cells import cell_len, chop_cells
 from rich.style import Style
 from rich.text import Text
 
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.monitor import wording
 from cdao_sdk.monitor.bill import bill_of
 from cdao_sdk.monitor.groups import JobGroup, fold, same_failures, span_seconds, state_counts
@@ -104,11 +105,11 @@ def _bill(snapshot: Snapshot) -> list[Text]:
     if bill.cost_usd is None:
         return []
     so_far = "" if snapshot.jobs_are_over else " so far"
-    parts = [Text(f"{wording.usd(bill.cost_usd)}{so_far} (list price)", style="bold")]
+    parts = [Text(f"{dollars(bill.cost_usd)}{so_far} (list price)", style="bold")]
     if bill.unpriced:
         parts.append(Text(bill.unpriced_words, style="dim"))
     if bill.saved_usd is not None and bill.saved_percent is not None:
-        saved = f"spot saved {wording.usd(bill.saved_usd)} ({bill.saved_percent:.0f}%)"
+        saved = f"spot saved {dollars(bill.saved_usd)} ({bill.saved_percent:.0f}%)"
         parts.append(Text(saved, style="green"))
     return parts
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from cdao_sdk.catalog.prices import dollars
 from cdao_sdk.monitor import wording
 from cdao_sdk.monitor.terminal.columns import GAP, fit
 from cdao_sdk.monitor.terminal.signs import STYLES, bar
@@ -100,7 +101,7 @@ class Table:
         text.append(self._cell(step, self._group_title(line)), "bold")
         room = self._width - step.width - GAP
         ends = [wording.duration(group.elapsed_seconds)]
-        ends += [] if group.cost_usd is None else [wording.usd(group.cost_usd)]
+        ends += [] if group.cost_usd is None else [dollars(group.cost_usd)]
         parts = [(f"{self._signs.states[group.state]} ", STYLES[group.state])]
         done = f"{bar(group.fraction_done, _GROUP_BAR, self._signs)} {group.fraction_done:4.0%}"
         words = _count_parts(group)

@@ -34,6 +34,7 @@ def many_jobs(snapshot: Snapshot) -> Snapshot:
             step,
             name=f"{EXECUTION}-n1-{index:08d}-0",
             label=f"score {index}",
+            node=f"n1-n{index}",
             state=state,
             status=status,
             group="n1",

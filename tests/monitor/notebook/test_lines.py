@@ -35,8 +35,21 @@ def test_a_group_goes_on_while_one_of_its_jobs_does(many_jobs: Snapshot) -> None
     group = lines_of(many_jobs)[1]
     assert group.state == "running"
     assert 0 < group.share_over < 1
-    over = replace(group, rows=tuple(row for row in group.rows if row.is_over))
+    over = replace(group, elements=tuple(row for row in group.elements if row.is_over))
     assert (over.state, over.share_over) == ("failed", 1.0)
+
+
+def test_an_element_that_was_tried_again_counts_once(many_jobs: Snapshot) -> None:
+    first = next(row for row in many_jobs.jobs if row.group)
+    ended = replace(first, state="succeeded", node="n1-n0", attempt=1, cost_usd=1.0)
+    failed = replace(ended, name=f"{ended.name}-0", state="failed", attempt=0)
+    other = replace(ended, name=f"{ended.name}-2", node="n1-n1", attempt=0)
+    (group, *jobs) = lines_of(replace(many_jobs, jobs=(failed, ended, other)))
+    assert (group.is_group, group.state, group.share_over) == (True, "succeeded", 1.0)
+    assert (len(group.elements), len(group.rows), len(jobs)) == (2, 3, 3)
+    assert group.cost_usd == 3.0
+    lines = lines_of(replace(many_jobs, jobs=(failed, ended)))
+    assert [(line.is_group, line.depth) for line in lines] == [(False, 0), (False, 0)]
 
 
 def test_narrowed_to_a_state_groups_are_left_out(many_jobs: Snapshot) -> None:
