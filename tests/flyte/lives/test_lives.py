@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # A thousand of them take two cores two minutes: .ci/run has so many.
-LIVES = int(os.environ.get("LIVES_COUNT", "300"))
+LIVES = int(os.environ.get("LIVES_COUNT", "200"))
 # CDAO_* is removed from the environment of tests. A failure names its seed.
 SEED = int(os.environ.get("LIVES_SEED", "4"))
 
