@@ -24,7 +24,7 @@ from cdao_sdk.kinds.naming import execution_slug
 from cdao_sdk.monitor.job_extras import JobExtras
 from cdao_sdk.monitor.job_tails import FEW_JOBS, JobTails
 from cdao_sdk.monitor.job_usage import JobUsage
-from cdao_sdk.monitor.labels import is_job_name
+from cdao_sdk.monitor.labels import is_execution_id, is_job_name
 from cdao_sdk.monitor.lookup import CALLS, nothing_of_that_name, of_execution
 from cdao_sdk.monitor.pace import Pace
 from cdao_sdk.monitor.record import read_facts
@@ -321,6 +321,10 @@ class JobFeed:
         # The name may be one job's, and to ask that is quicker than a large account's lists.
         if is_job_name(self._identifier):
             await self._find_single()
+        elif is_execution_id(self._identifier):
+            await self._list(watch, budget, turn)
+            if not self._jobs:
+                await self._find_single()
         else:
             await asyncio.gather(self._find_single(), self._list(watch, budget, turn))
         self._is_searched = True  # not where that was throttled

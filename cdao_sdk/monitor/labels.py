@@ -11,11 +11,12 @@ from cdao_sdk.kinds.naming import execution_slug
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["JobLabel", "group_names", "is_job_name", "label_of", "label_words"]
+__all__ = ["JobLabel", "group_names", "is_execution_id", "is_job_name", "label_of", "label_words"]
 
 # <execution>-<node>-<function>-<hash>-<attempt>, as kinds.naming and flyte.submission put it
 # together.
 _JOB_NAME = re.compile(r"(?P<beginning>.+)-[a-z2-7]{8}-(?P<attempt>\d+)")
+_EXECUTION_ID = re.compile(r"[a-z][a-z0-9]{19}")
 # Flyte's own ids of nodes, one inside the other: n1, n1-0-n3, dn0.
 _NODE = re.compile(r"((?:[dfs]?n)?\d+(?:-(?:[dfs]?n)?\d+)*)(?:-(?P<rest>.+))?")
 _ELEMENT = re.compile(r"(?P<many>.+)-d?n\d+")  # of a map, or made by a dynamic task
@@ -50,6 +51,16 @@ def is_job_name(text: str) -> bool:
         (True, False)
     """
     return _JOB_NAME.fullmatch(text) is not None
+
+
+def is_execution_id(text: str) -> bool:
+    """Whether a text is made like the ids that Flyte, and a run in this process, give themselves.
+
+    Example:
+        >>> is_execution_id("a0f3a9d1c0b7e5f60718"), is_execution_id("my-training-job")
+        (True, False)
+    """
+    return _EXECUTION_ID.fullmatch(text) is not None
 
 
 def label_of(

@@ -92,6 +92,23 @@ def test_no_look_at_a_thousand_jobs_costs_more_than_a_dozen_calls(
     assert {row.group for row in snapshot.jobs} == {"fit_model n1"}
 
 
+def test_an_id_alone_costs_no_more_and_may_be_a_jobs_name(
+    write_jobs: WriteJobs,
+    feed_of: Callable[..., JobFeed],
+    calls: Callable[[], Counter[str]],
+    start_processing: Callable[..., str],
+    unique: str,
+) -> None:
+    execution = f"{unique}0"
+    write_jobs(execution, many(["Completed"] * 30))
+    assert len(feed_of(execution).open().jobs) == 30
+    seen = calls()
+    assert seen.total() <= CALLS
+    assert "DescribeTransformJob" not in seen  # whether there is a job of that name
+    name = start_processing(f"{unique}1")
+    assert feed_of(name).open().title == f"job {name}"
+
+
 def test_looking_again_lists_only_what_has_changed(
     write_jobs: WriteJobs,
     feed_of: Callable[..., JobFeed],
