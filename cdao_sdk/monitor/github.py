@@ -16,6 +16,7 @@ from cdao_sdk.monitor import wording
 from cdao_sdk.monitor.bill import bill_of
 from cdao_sdk.monitor.groups import JobGroup, fold, same_failures
 from cdao_sdk.monitor.plain import PlainView, end_lines, failure_lines, result_lines
+from cdao_sdk.monitor.source_place import source_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,14 +42,28 @@ _SIGNS: Mapping[State, str] = {
 }
 
 
-def annotation(level: Literal["error", "warning", "notice"], title: str, text: str) -> str:
+def annotation(
+    level: Literal["error", "warning", "notice"],
+    title: str,
+    text: str,
+    place: tuple[str, int] | None = None,
+) -> str:
     """A workflow command that shows a text beside the run.
+
+    Args:
+        level: How it is shown.
+        title: Its heading.
+        text: What it says.
+        place: File, relative to the repository, and line that it is shown at, too.
 
     Example:
         >>> annotation("error", "train: failed", "50% done\\nno memory")
         '::error title=train%3A failed::50%25 done%0Ano memory'
+        >>> annotation("error", "failed", "why", ("flows/a.py", 8))
+        '::error file=flows/a.py,line=8,title=failed::why'
     """
-    return f"::{level} title={_property(title)}::{_data(text)}"
+    where = f"file={_property(place[0])},line={place[1]}," if place else ""
+    return f"::{level} {where}title={_property(title)}::{_data(text)}"
 
 
 def _data(text: str) -> str:
@@ -122,11 +137,15 @@ class GithubView(PlainView):
     Args:
         stream: Where to.
         summary: The file that becomes the step's summary; None without one.
+        checkout: The repository's folder: errors are shown at the lines that raised them.
     """
 
-    def __init__(self, stream: TextIO, summary: Path | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, summary: Path | None = None, checkout: Path | None = None
+    ) -> None:
         super().__init__(stream)
         self._summary = summary
+        self._checkout = checkout
 
     def write(self, lines: Iterable[str]) -> None:
         """Write lines that are no commands."""
@@ -141,7 +160,7 @@ class GithubView(PlainView):
             self.write(failure_lines(row))
             self._command(["::endgroup::"])
         self.write(end_lines(snapshot, told=any(map(snapshot.tells_of, failed))))
-        self._command(_annotations(snapshot))
+        self._command(_annotations(snapshot, self._checkout))
         self._append_summary(snapshot)
 
     def _command(self, lines: Iterable[str]) -> None:
@@ -162,12 +181,17 @@ def _harmless(line: str) -> str:
     return f"| {line}" if line.lstrip().startswith("::") else line
 
 
-def _annotations(snapshot: Snapshot) -> list[str]:
+def _annotations(snapshot: Snapshot, checkout: Path | None) -> list[str]:
     alike = same_failures(snapshot.jobs)
     # What failed and was tried again with success is worth a word, not an alarm.
     level = "warning" if snapshot.outcome == "succeeded" else "error"
     lines = [
-        annotation(level, f"{_with_others(rows)} failed", _why(rows[0]))
+        annotation(
+            level,
+            f"{_with_others(rows)} failed",
+            _why(rows[0]),
+            source_place(rows[0].error, checkout) if checkout else None,
+        )
         for rows in alike[:_MOST_ANNOTATIONS]
     ]
     if len(alike) > _MOST_ANNOTATIONS:

@@ -167,7 +167,8 @@ def text_view(name: ViewName, stream: TextIO, stop: Callable[[], str] | None = N
         from cdao_sdk.monitor.github import GithubView
 
         summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
-        return GithubView(stream, Path(summary) if summary else None)
+        checkout = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
+        return GithubView(stream, Path(summary) if summary else None, checkout)
     if name != "rich":
         return PlainView(stream)
     from cdao_sdk.monitor.terminal.view import Controls, TerminalView

@@ -60,6 +60,15 @@ def test_a_failed_job_is_a_group_and_an_annotation_and_the_bill_a_notice(
     assert f"::notice title=cost of {failing.title}::$0.50 at list price" in lines
 
 
+def test_an_error_is_shown_at_the_line_that_raised_it(failing: Snapshot, tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text("def f():\n    return {}[key]\n")
+    error = "AlgorithmError: KeyError: 'k'\n  flow.py:2 in f: return {}[key]"
+    failing = replace(failing, jobs=(replace(failing.jobs[0], error=error),))
+    stream = io.StringIO()
+    GithubView(stream, checkout=tmp_path).finish(failing)
+    assert "::error file=flow.py,line=2,title=train%3A it%2C all failed::" in stream.getvalue()
+
+
 def test_what_a_job_prints_is_no_command(failing: Snapshot) -> None:
     ours = ("::group::", "::endgroup::", "::error title=train%3A", "::notice title=cost")
     for line in written(failing):
