@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["Keys", "decode", "key_source"]
 
 _NAMES: dict[bytes, str] = {
-    **dict.fromkeys((b"\x1b[A", b"\x1bOA", b"k"), "up"),
-    **dict.fromkeys((b"\x1b[B", b"\x1bOB", b"j"), "down"),
-    **dict.fromkeys((b"\x1b[5~", b"b"), "page up"),
-    **dict.fromkeys((b"\x1b[6~", b" "), "page down"),
-    **dict.fromkeys((b"\x1b[H", b"\x1bOH", b"\x1b[1~", b"\x1b[7~", b"g"), "home"),
-    **dict.fromkeys((b"\x1b[F", b"\x1bOF", b"\x1b[4~", b"\x1b[8~", b"G"), "end"),
+    **dict.fromkeys((b"\x1b[A", b"\x1bOA"), "up"),
+    **dict.fromkeys((b"\x1b[B", b"\x1bOB"), "down"),
+    b"\x1b[5~": "page up",
+    b"\x1b[6~": "page down",
+    **dict.fromkeys((b"\x1b[H", b"\x1bOH", b"\x1b[1~", b"\x1b[7~"), "home"),
+    **dict.fromkeys((b"\x1b[F", b"\x1bOF", b"\x1b[4~", b"\x1b[8~"), "end"),
     **dict.fromkeys((b"\r", b"\n"), "enter"),
+    **dict.fromkeys((b"\x7f", b"\x08"), "backspace"),
     b"\x1b": "escape",
     b"\x03": "interrupt",
 }

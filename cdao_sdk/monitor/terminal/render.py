@@ -210,11 +210,29 @@ def _log(row: JobRow, screen: Screen, state: ViewState) -> list[Text]:
     width, signs = screen.width, screen.signs
     room = max((screen.height or 24) - 4, 1)
     head = Text(cut(f"log of {row.label}  {row.name}", width, signs), style=STYLES[row.state])
-    lines = [piece for line in row.log_tail for piece in _log_lines(line, width)]
+    found = [line for line in row.log_tail if state.find.casefold() in line.casefold()]
+    lines = [piece for line in found for piece in _log_lines(line, width)]
     offset = min(state.log_offset, max(len(lines) - room, 0))
     end = len(lines) - offset
-    shown = lines[max(end - room, 0) : end] or [Text("nothing printed yet", style="dim")]
+    nothing = "no line has it" if row.log_tail else "nothing printed yet"
+    shown = lines[max(end - room, 0) : end] or [Text(nothing, style="dim")]
     place = f"{signs.ellipsis} {offset} more below" if offset else "the end"
-    keys = [(signs.arrows, "scroll"), ("Esc", "back")]
-    foot = _foot(screen, state) if state.asks else [_key_line(keys, screen)]
-    return [head, *shown, Text(place, style="dim"), *foot]
+    if state.find:
+        for line in shown:
+            line.highlight_words([state.find], "black on yellow", case_sensitive=False)
+        place = f"{len(found)} of the last {len(row.log_tail)} lines have it; {place}"
+    return [head, *shown, Text(cut(place, width, signs), style="dim"), *_log_foot(screen, state)]
+
+
+def _log_foot(screen: Screen, state: ViewState) -> list[Text]:
+    if state.asks:
+        return _foot(screen, state)
+    if state.is_typing:
+        # The end of a long text is what is being typed.
+        typed = state.find[-max(screen.width - 40, 8) :]
+        keys = [("Enter", "keep"), ("Esc", "all lines")]
+        line = Text(no_wrap=True).append("find: ", "bold").append(typed).append(" ", "reverse")
+        return details.packed([line, _key_line(keys, screen)], screen.width)[:1]
+    clear = "all lines" if state.find else "back"
+    keys = [(screen.signs.arrows, "scroll"), ("/", "find"), ("Esc", clear)]
+    return [_key_line(keys, screen)]

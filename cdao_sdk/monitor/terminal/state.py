@@ -16,6 +16,9 @@ __all__ = ["GroupLine", "JobLine", "Line", "RestLine", "ViewState", "lines_of", 
 
 _MOST_FAILED = 5  # of a group that is not unfolded
 _PAGE_OVERLAP = 1
+# Letters that move as the keys of these names do, where none are typed.
+_MOVING = {"k": "up", "j": "down", "b": "page up", " ": "page down", "g": "home", "G": "end"}
+_LONGEST_FIND = 100
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class ViewState:
         unfolded: Keys of groups whose jobs are all shown.
         log_of: Name of the job whose log is shown instead of the table; empty: none.
         log_offset: How many lines above the log's end the screen ends.
+        find: Only lines of the log that have this in them are shown.
+        is_typing: Whether keys write what is to be found.
         asks: Whether the question is open what Ctrl-C is to mean.
         said: What the view has to say about the last key.
     """
@@ -74,6 +79,8 @@ class ViewState:
     unfolded: frozenset[str] = frozenset()
     log_of: str = ""
     log_offset: int = 0
+    find: str = ""
+    is_typing: bool = False
     asks: bool = False
     said: str = ""
 
@@ -128,6 +135,9 @@ def press(
         return _answered(state, key)
     if key == "interrupt":
         return replace(state, asks=may_stop), "" if may_stop else "look away"
+    if state.is_typing:
+        return _typed(state, key), ""
+    key = _MOVING.get(key, key)
     if state.log_of:
         return _in_log(state, key, page), ""
     if key == "q" and may_stop:
@@ -144,11 +154,27 @@ def _answered(state: ViewState, key: str) -> tuple[ViewState, Answer]:
 
 def _in_log(state: ViewState, key: str, page: int) -> ViewState:
     moves = {"up": 1, "down": -1, "page up": page - 1, "page down": 1 - page, "home": 10**9}
+    if key == "/":
+        return replace(state, is_typing=True, log_offset=0)
+    if key == "escape" and state.find:
+        return replace(state, find="", log_offset=0)
     if key in ("escape", "l", "q", "enter"):
-        return replace(state, log_of="", log_offset=0)
+        return replace(state, log_of="", log_offset=0, find="")
     if key == "end":
         return replace(state, log_offset=0)
     return replace(state, log_offset=max(state.log_offset + moves.get(key, 0), 0))
+
+
+def _typed(state: ViewState, key: str) -> ViewState:
+    if key == "enter":
+        return replace(state, is_typing=False)
+    if key == "escape":
+        return replace(state, is_typing=False, find="")
+    if key == "backspace":
+        return replace(state, find=state.find[:-1])
+    if len(key) == 1 and key.isascii() and key.isprintable():
+        return replace(state, find=(state.find + key)[:_LONGEST_FIND])
+    return state
 
 
 def _in_table(state: ViewState, key: str, lines: Sequence[Line], page: int) -> ViewState:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         (b"\x1b[5~\x1b[6~", ["page up", "page down"]),
         (b"\x1b[H\x1b[F", ["home", "end"]),
         (b"q\r\x03", ["q", "enter", "interrupt"]),
+        (b"/k \x7f\x08", ["/", "k", " ", "backspace", "backspace"]),
         (b"\x1b", ["escape"]),
         (b"\x1b[1;5A", ["\x1b[1;5A"]),
         ("é".encode(), ["�", "�"]),

@@ -67,6 +67,21 @@ def test_l_opens_the_log_of_what_is_worth_it(rich_snapshot: Snapshot) -> None:
     assert pressed(rich_snapshot, "l", "escape").log_of == ""
 
 
+def test_letters_move_but_while_something_is_to_be_found_they_are_its_text(
+    rich_snapshot: Snapshot,
+) -> None:
+    assert pressed(rich_snapshot, *"jj").selected == rich_snapshot.jobs[1].name
+    assert pressed(rich_snapshot, "l", *"kk").log_offset == 2
+    typing = pressed(rich_snapshot, "l", "k", "/", *"gj qx", "backspace", "é", "up")
+    assert (typing.find, typing.is_typing, typing.log_offset) == ("gj q", True, 0)
+    found = pressed(rich_snapshot, "enter", "k", state=typing)
+    assert (found.find, found.is_typing, found.log_offset) == ("gj q", False, 1)
+    all_lines = pressed(rich_snapshot, "escape", state=found)
+    assert (all_lines.find, all_lines.log_of != "") == ("", True)
+    assert pressed(rich_snapshot, "escape", state=typing).find == ""
+    assert pressed(rich_snapshot, "q", state=found) == ViewState(selected=found.selected)
+
+
 def test_a_group_has_no_log(map_snapshot: Callable[..., Snapshot]) -> None:
     state = pressed(map_snapshot(100), "down", "down", "l")
     assert state.log_of == ""
