@@ -219,7 +219,7 @@ def _log(row: JobRow, screen: Screen, state: ViewState) -> list[Text]:
     place = f"{signs.ellipsis} {offset} more below" if offset else "the end"
     if state.find:
         for line in shown:
-            line.highlight_words([state.find], "black on yellow", case_sensitive=False)
+            line.highlight_words([state.find], "reverse", case_sensitive=False)
         place = f"{len(found)} of the last {len(row.log_tail)} lines have it; {place}"
     return [head, *shown, Text(cut(place, width, signs), style="dim"), *_log_foot(screen, state)]
 
