@@ -32,7 +32,7 @@ class JobLabel:
         node: The node's id; empty for a job that is not one of ours.
         task: The task's name, without its module; empty if nothing tells it.
         attempt: Which try, from 0.
-        execution: The execution's id, where the job's tags say it.
+        execution: The execution's id, where the job's tags or its name say it.
         is_sure: Whether the task's name is whole: a job's name may have lost its end.
     """
 
@@ -82,11 +82,13 @@ def label_of(
         JobLabel(node='n0', task='train', attempt=1, execution='', is_sure=True)
         >>> label_of("f3a9d1c0b7-n1-n3-fit-model-dtyxehan-0", {})
         JobLabel(node='n1-n3', task='fit_model', attempt=0, execution='', is_sure=True)
+        >>> label_of("a0f3a9d1c0b7e5f60718-n0-train-dtyxehan-0", {}).execution
+        'a0f3a9d1c0b7e5f60718'
     """
     match = _JOB_NAME.fullmatch(job_name)
     attempt = int(match["attempt"]) if match else 0
     task = tags.get("cdao:task", "").rpartition(".")[2]
-    execution = tags.get("cdao:execution", "")
+    execution = tags.get("cdao:execution", "") or (_execution_in(job_name) if match else "")
     node = tags.get("cdao:node", "")
     if node and task:
         return JobLabel(node, task, attempt, execution)
@@ -103,6 +105,12 @@ def label_of(
         execution=execution,
         is_sure=bool(task or known) or (bool(function) and not is_cut) or not middle,
     )
+
+
+def _execution_in(job_name: str) -> str:
+    """The execution in a job's name, where that has it whole: others are shortened there."""
+    first = job_name.partition("-")[0]
+    return first if is_execution_id(first) else ""
 
 
 def _middle(beginning: str, execution_prefix: str) -> str:
