@@ -349,12 +349,20 @@ def _media_type(content_type: str) -> str:
 
 def _package(name: str) -> Any:
     """Import what the algorithm stands on; untyped, or too large to be imported for nothing."""
+    # XGBoost imports scikit-learn where it is, for classes that are not used here; it takes longer
+    # than all the rest together. https://github.com/dmlc/xgboost, python-package/xgboost/compat.py
+    is_hidden = name == "xgboost" and "sklearn" not in sys.modules
+    if is_hidden:
+        sys.modules["sklearn"] = None  # type: ignore[assignment] # as Python's own rule has it
     try:
         return importlib.import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
         msg = f"The built-in XGBoost needs the package {package}: install {_EXTRA}"
         raise UserError(msg) from error
+    finally:
+        if is_hidden:
+            del sys.modules["sklearn"]
 
 
 def main() -> int:
