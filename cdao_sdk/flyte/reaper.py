@@ -2,8 +2,9 @@
 
 Two kinds of them. A job that was made though it had been stopped before, or that SageMaker did not
 stop when it should: its mark lies in S3 (``job_desk``). And a job whose execution is over in
-FlyteAdmin: Flyte does not stop what it has no answer of. Only FlyteAdmin's word counts for these,
-so without ``admin_endpoint`` they are left.
+FlyteAdmin: Flyte does not stop what it has no answer of. The same for the model of a transform job
+that never came, or whose end nobody saw. Only FlyteAdmin's word counts for these, so without
+``admin_endpoint`` they are left.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z0-9-]+-[a-z2-7]{8}(-\d+)?")  # as kinds.naming makes them
 _MARK_SECONDS = 24 * 3600
 _CHECKS_AT_MOST = 50
+_MODELS_DAYS = 7
+_PAGES_AT_MOST = 10
+_FOREIGN_MODELS_AT_MOST = 10_000
 
 
 @dataclass
@@ -58,6 +62,8 @@ class Reaper:
     _swept: dict[int, float] = field(default_factory=dict[int, float])
     _foreign: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     _settled: set[str] = field(default_factory=set[str])
+    _models_due: dict[int, float] = field(default_factory=dict[int, float])
+    _other_models: set[str] = field(default_factory=set[str])
 
     def wake(self) -> None:
         """Begin, in the loop that is running, unless it has begun there."""
@@ -85,7 +91,7 @@ class Reaper:
         """
         stopped: list[str] = []
         for desk in list(self.desks()):
-            for look in (self._marked, self._unasked):
+            for look in (self._marked, self._unasked, self._models):
                 try:
                     stopped += await look(desk)
                 except CdaoError as error:  # the next look may do better
@@ -185,17 +191,74 @@ class Reaper:
             description = await desk.describe(name)
         except NotFound:
             return False
-        arn = description.get(desk.kind.api.arn_field)
-        answer = await call(desk.services.clients, "sagemaker", "ListTags", {"ResourceArn": arn})
-        tags = {
-            entry["Key"]: entry["Value"]
-            for entry in cast("Sequence[Mapping[str, str]]", answer.get("Tags", []))
-        }
-        identity = [tags.get(f"cdao:{part}", "") for part in ("project", "domain", "execution")]
-        if not all(identity) or self.is_over is None:
+        identity = await _execution_of(desk, str(description.get(desk.kind.api.arn_field)))
+        if identity is None or self.is_over is None:
             self._foreign.add((desk.kind.name, name))
             return False
         return bool(await self.is_over(*identity))
+
+    async def _models(self, desk: JobDesk) -> list[str]:
+        """Remove models of jobs that never came, or whose end nobody saw; none of them is a job."""
+        now = time.monotonic()
+        is_due = now >= self._models_due.get(id(desk), 0)
+        if self.is_over is None or not desk.kind.cleanup("any") or not is_due:
+            return []
+        self._models_due[id(desk)] = now + self.unasked_seconds / 3
+        if len(self._other_models) > _FOREIGN_MODELS_AT_MOST:
+            self._other_models.clear()
+        found = [each for each in await self._old_models(desk) if each[0] not in self._other_models]
+        for name, arn in found[:_CHECKS_AT_MOST]:
+            if await _goes_on(desk, name):
+                continue
+            identity = await _execution_of(desk, arn)
+            if identity is None:
+                self._other_models.add(name)
+            elif await self.is_over(*identity):
+                logger.warning("model %s was left by an execution that is over; removing it", name)
+                await desk.submitter.clean_up(name)
+        return []
+
+    async def _old_models(self, desk: JobDesk) -> list[tuple[str, str]]:
+        """Name and ARN of models that bear the name of one of our jobs; no call makes it now."""
+        now = dt.datetime.now(dt.timezone.utc)
+        parameters: dict[str, object] = {
+            "CreationTimeBefore": now - dt.timedelta(seconds=self.mark_seconds),
+            "CreationTimeAfter": now - dt.timedelta(days=_MODELS_DAYS),
+            "MaxResults": 100,
+        }
+        found: list[tuple[str, str]] = []
+        for _ in range(_PAGES_AT_MOST):
+            answer = await call(desk.services.clients, "sagemaker", "ListModels", parameters)
+            models = cast("Sequence[Mapping[str, str]]", answer.get("Models", []))
+            found += [
+                (model["ModelName"], model["ModelArn"])
+                for model in models
+                if _NAME.fullmatch(model["ModelName"])
+            ]
+            if not answer.get("NextToken"):
+                break
+            parameters["NextToken"] = answer["NextToken"]
+        return found
+
+
+async def _goes_on(desk: JobDesk, name: str) -> bool:
+    """Whether there is a job of that name that is not over."""
+    try:
+        seen = desk.kind.observe(await desk.describe(name))
+    except NotFound:
+        return False
+    return not seen.phase.is_terminal
+
+
+async def _execution_of(desk: JobDesk, arn: str) -> list[str] | None:
+    """Project, domain and name of the execution that made something, by its tags."""
+    answer = await call(desk.services.clients, "sagemaker", "ListTags", {"ResourceArn": arn})
+    tags = {
+        entry["Key"]: entry["Value"]
+        for entry in cast("Sequence[Mapping[str, str]]", answer.get("Tags", []))
+    }
+    identity = [tags.get(f"cdao:{part}", "") for part in ("project", "domain", "execution")]
+    return identity if all(identity) else None
 
 
 def _is_gone(uri: str, place: str, names: Mapping[str, object]) -> bool:

@@ -128,6 +128,41 @@ def test_model_of_a_marked_job_that_was_never_made_is_removed(
     assert boto("sagemaker").list_models(NameContains=job.execution)["Models"] == []
 
 
+def test_model_of_a_job_that_never_came_is_removed_once_its_execution_is_over(
+    driven: Callable[..., Any], boto: Any, rows: FlyteFile
+) -> None:
+    """Whoever made it was killed before the job, and nobody asks after that any more."""
+    job = driven(odd_jobs.predict)
+    meta = job.store(model_path=f"s3://{BUCKET}/none.tar.gz", data=rows)
+    identity = {"project": "project", "domain": "development", "execution": job.execution}
+    tags = [{"Key": f"cdao:{key}", "Value": value} for key, value in identity.items()]
+    foreign = f"{job.execution}-n0-other-aaaaaaaa-0"
+    for name, own in ((meta.job_name, tags), (foreign, [])):
+        boto("sagemaker").create_model(
+            ModelName=name,
+            ExecutionRoleArn=job.services.role_arn,
+            PrimaryContainer={"Image": "image:1"},
+            Tags=own,
+        )
+    over: list[str] = []
+
+    async def is_over(*execution: str) -> bool:
+        return execution[-1] in over
+
+    def models() -> set[str]:
+        found = boto("sagemaker").list_models(NameContains=job.execution)["Models"]
+        return {model["ModelName"] for model in found}
+
+    desks = job.connector.desks
+    reaper = Reaper(lambda: desks, is_over, mark_seconds=0.0, unasked_seconds=0.0)
+    bridge.run(reaper.sweep())
+    assert models() == {meta.job_name, foreign}
+    over.append(job.execution)
+    bridge.run(reaper.sweep())
+    assert models() == {foreign}
+    boto("sagemaker").delete_model(ModelName=foreign)
+
+
 def test_request_that_is_sent_again_when_the_job_is_over_leaves_no_model(
     driven: Callable[..., Any], boto: Any, rows: FlyteFile
 ) -> None:
