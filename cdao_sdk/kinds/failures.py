@@ -7,13 +7,13 @@ The knowledge is a table, ``catalog/failures.json``: real texts of SageMaker's w
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cdao_sdk.catalog.instances import family, has_local_storage, instance, instance_types
 from cdao_sdk.catalog.tables import table
+from cdao_sdk.kinds.failure_rules import Rule, rules, worth_trying
 from cdao_sdk.kinds.observation import runner_tag
 from cdao_sdk.kinds.redaction import one_line, redacted
 
@@ -61,46 +61,6 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One row of the table: how a failure is recognised, and what is said of it.
-
-    Attributes:
-        failure_class: See :class:`Diagnosis`.
-        cause: One sentence; ``{name}``, ``{name|otherwise}`` and ``{name: … %s}`` take what the
-            pattern found.
-        mend: Likewise.
-        retryable: ``None`` leaves it to the class.
-        pattern: Found in a FailureReason, an ExitMessage or a log line; ``None`` if none is.
-        codes: Error codes of refused calls.
-        exit_codes: Of the container's process.
-        statuses: Secondary statuses, or statuses.
-        generic: It says only that something failed: what a log line or exit code says is better.
-        yields_to: Classes that are better when a log line or exit code shows them.
-        log_only: It counts where user code speaks, not where SageMaker does.
-        example: A text that it recognises.
-        verbatim: Whether the source words the example so, but for what was shortened.
-        source: Where that text is from.
-        as_of: ISO date of the look-up.
-    """
-
-    failure_class: FailureClass
-    cause: str
-    mend: str
-    retryable: bool | None
-    pattern: re.Pattern[str] | None
-    codes: tuple[str, ...]
-    exit_codes: tuple[int, ...]
-    statuses: tuple[str, ...]
-    generic: bool
-    yields_to: tuple[str, ...]
-    log_only: bool
-    example: str
-    verbatim: bool
-    source: str
-    as_of: str
-
-
-@dataclass(frozen=True)
 class _Told:
     reason: str
     lines: Sequence[str]
@@ -115,31 +75,6 @@ class _Found:
     rule: Rule
     values: Mapping[str, str]
     evidence: str
-
-
-@functools.cache
-def rules() -> tuple[Rule, ...]:
-    """The rows of the table; the first that fits wins."""
-    return tuple(
-        Rule(
-            failure_class=row["class"],
-            cause=row["cause"],
-            mend=row["mend"],
-            retryable=row.get("retryable"),
-            pattern=re.compile(row["pattern"], re.I | re.M) if "pattern" in row else None,
-            codes=tuple(row.get("codes", ())),
-            exit_codes=tuple(row.get("exit_codes", ())),
-            statuses=tuple(row.get("statuses", ())),
-            generic=row.get("generic", False),
-            yields_to=tuple(row.get("yields_to", ())),
-            log_only=row.get("log_only", False),
-            example=row["example"],
-            verbatim=row.get("verbatim", True),
-            source=row["source"],
-            as_of=row["as_of"],
-        )
-        for row in table("failures")["rows"]
-    )
 
 
 def translate(
@@ -217,6 +152,8 @@ def _decide(told: _Told) -> _Found | None:
     if found is not None and not found.rule.generic:
         better = hint is not None and hint.rule.failure_class in found.rule.yields_to
         return hint if better else found
+    if hint is not None and hint.rule.generic:
+        hint = _closer(found, hint)
     return _by_code(told.code, told.reason) or hint or found
 
 
@@ -224,18 +161,16 @@ def _in_reason(reason: str) -> _Found | None:
     """The first rule that knows the reason; behind the runner's tag it is user code that speaks."""
     tag = runner_tag(reason)
     own_words = reason[tag.end() :] if tag is not None and tag[1] == "USER" else ""
-    found = _match(own_words, log=True) if own_words else None
+    found = _match(own_words, worth_trying(own_words, log=True)) if own_words else None
     if found is not None and not found.rule.generic:
         return found
-    return _match(reason, log=not reason.startswith(_SERVICE_SPEAKS))
+    return _match(reason, worth_trying(reason, log=not reason.startswith(_SERVICE_SPEAKS)))
 
 
-def _match(text: str, *, log: bool) -> _Found | None:
+def _match(text: str, among: Sequence[Rule]) -> _Found | None:
     generic: _Found | None = None
-    for rule in rules():
-        if rule.pattern is None or (rule.log_only and not log):
-            continue
-        hit = rule.pattern.search(text)
+    for rule in among:
+        hit = rule.pattern.search(text) if rule.pattern else None
         if hit is None:
             continue
         found = _Found(rule, _values(hit), _line_of(text, hit))
@@ -247,11 +182,22 @@ def _match(text: str, *, log: bool) -> _Found | None:
 
 def _in_log(lines: Sequence[str]) -> _Found | None:
     """What the line nearest to the log's end says, of those that say something."""
+    generic: _Found | None = None
+    among = worth_trying("\n".join(lines), log=True)
     for line in reversed(lines):
-        found = _match(line, log=True)
+        found = _match(line, among)
         if found is not None and not found.rule.generic:
             return found
-    return None
+        generic = _closer(generic, found)
+    return generic
+
+
+def _closer(one: _Found | None, other: _Found | None) -> _Found | None:
+    """The one that says more: it is nearer to the table's head."""
+    if one is None or other is None:
+        return one or other
+    order = rules()
+    return min(one, other, key=lambda found: order.index(found.rule))
 
 
 def _by_exit_code(exit_code: int | None, reason: str) -> _Found | None:

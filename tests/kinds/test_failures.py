@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import time
 import unicodedata
 from typing import get_args
 
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdao_sdk.aws import calls
-from cdao_sdk.kinds.failures import Diagnosis, Rule, rules, translate
+from cdao_sdk.kinds.failure_rules import Rule, rules
+from cdao_sdk.kinds.failures import Diagnosis, translate
 from cdao_sdk.kinds.job import FailureClass, Phase
 from cdao_sdk.kinds.observation import classify
 from cdao_sdk.kinds.redaction import redacted
@@ -55,6 +57,12 @@ class TestTable:
     def test_every_rule_has_something_to_recognise(self) -> None:
         for rule in rules():
             assert rule.pattern or rule.codes or rule.exit_codes or rule.statuses
+
+    @pytest.mark.parametrize("rule", [rule for rule in EXAMPLES if rule.words], ids=named)
+    def test_words_are_never_missing_where_the_pattern_is_found(self, rule: Rule) -> None:
+        assert rule.pattern
+        for text in (found[0].lower() for found in rule.pattern.finditer(rule.example)):
+            assert any(word in text for word in rule.words)
 
     def test_every_class_is_reached(self) -> None:
         assert {rule.failure_class for rule in rules()} == CLASSES
@@ -342,3 +350,14 @@ def test_it_never_raises_and_its_words_are_bounded(
 def test_a_long_hostile_log_is_read_in_time() -> None:
     log = ["[" * 5_000 + "a" * 5_000] * 1_000
     assert translate("AlgorithmError: " + "x" * 100_000, log_tail=log).failure_class == "user"
+
+
+@pytest.mark.parametrize(
+    "again",
+    ["[rank0]: ", "exit code ", "KeyError: Error ", "A.b:", "0: ", " - ", "not authorized to ",
+     "subnet does not, ", "S3 key: ", "[1,0]<stderr>:", "manifest ", "ErrorMessage \"", "NCCL "],
+)  # fmt: skip
+def test_no_text_takes_long(again: str) -> None:
+    started = time.perf_counter()
+    translate(f"AlgorithmError: {again * 900}", log_tail=[again * 40] * 150)
+    assert time.perf_counter() - started < 0.5  # some 20 ms; there is room for a busy machine
