@@ -24,7 +24,7 @@ class Rule:
             pattern found.
         mend: Likewise.
         retryable: ``None`` leaves it to the class.
-        pattern: Found in a FailureReason, an ExitMessage or a log line; ``None`` if none is.
+        expression: Found in a FailureReason, an ExitMessage or a log line; empty if none is.
         words: A text that it is found in has one of them, in lower case; empty if any may do.
         codes: Error codes of refused calls.
         exit_codes: Of the container's process.
@@ -42,7 +42,7 @@ class Rule:
     cause: str
     mend: str
     retryable: bool | None
-    pattern: re.Pattern[str] | None
+    expression: str
     words: tuple[str, ...]
     codes: tuple[str, ...]
     exit_codes: tuple[int, ...]
@@ -55,6 +55,11 @@ class Rule:
     source: str
     as_of: str
 
+    @functools.cached_property
+    def pattern(self) -> re.Pattern[str] | None:
+        """The expression, made ready when it is first tried: most never are."""
+        return re.compile(self.expression, re.I | re.M) if self.expression else None
+
 
 @functools.cache
 def rules() -> tuple[Rule, ...]:
@@ -65,7 +70,7 @@ def rules() -> tuple[Rule, ...]:
             cause=row["cause"],
             mend=row["mend"],
             retryable=row.get("retryable"),
-            pattern=re.compile(row["pattern"], re.I | re.M) if "pattern" in row else None,
+            expression=row.get("pattern", ""),
             words=literals(row.get("pattern", "")),
             codes=tuple(row.get("codes", ())),
             exit_codes=tuple(row.get("exit_codes", ())),
@@ -88,7 +93,7 @@ def worth_trying(text: str, *, log: bool) -> list[Rule]:
     return [
         rule
         for rule in rules()
-        if rule.pattern
+        if rule.expression
         and (log or not rule.log_only)
         and (not rule.words or any(word in lower for word in rule.words))
     ]

@@ -30,12 +30,17 @@ _LINES, _LINE = 150, 400
 _TRACEBACK_LINES, _TRACEBACK = 12, 2_000
 
 _EXIT_CODE = re.compile(
-    r"exit[ _]?(?:code|status)['\"]?\s*[:=]?\s*['\"]?(-?\d{1,3})\b", re.IGNORECASE
+    r"exit[ _]?(?:code|status)['\"]?\s{0,4}[:=]?\s{0,4}['\"]?(-?\d{1,3})\b", re.IGNORECASE
 )
 _HOLE = re.compile(r"\{(?P<name>\w+)(?:\|(?P<otherwise>[^}]*)|: (?P<form>[^}]*))?\}")
 _SERVICE_SPEAKS = ("ClientError:", "InternalServerError:", "CapacityError:")
 _STOPS = ("Stopped", "Stopping")
 _TRACEBACK_HEAD = "Traceback (most recent call last)"
+# What torchrun, mpirun and model servers write before the words of a process.
+_LAUNCHER = re.compile(
+    r"^(\d{1,4}: ?(?=\[))?"
+    r"(\[\w{1,12}(,\w{1,12})*\](<std\w+>)?: ?|.{0,200}?(MODEL_LOG|WorkerLifeCycle) - )"
+)
 _RUNNER_FRAME = re.compile(r"^  \S[^\n]*:\d+ in \S+: ")
 
 
@@ -299,7 +304,7 @@ def _bigger(kind: str, instance_type: str) -> str:
 
 def _lines(log_tail: Sequence[str]) -> list[str]:
     lines = [line for entry in log_tail[-_LINES:] for line in entry[-_REASON:].splitlines()]
-    return [line[:_LINE] for line in lines[-_LINES:]]
+    return [_LAUNCHER.sub("", line)[:_LINE] for line in lines[-_LINES:]]
 
 
 def _user_traceback(reason: str, lines: Sequence[str]) -> str:

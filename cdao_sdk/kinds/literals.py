@@ -6,6 +6,8 @@ most texts have no word of most patterns.
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 _SHORTEST = 4
 _OPENING = {"(": ")", "[": "]"}
+_LOOKS = re.compile(r"\(\?<?[=!]")  # ahead or behind, and finds nothing itself
+_HEAD = re.compile(r"^\((\?(P<\w+>|[\w-]*:))?")
 
 
 def literals(pattern: str) -> tuple[str, ...]:
@@ -27,12 +31,21 @@ def literals(pattern: str) -> tuple[str, ...]:
 
     Example:
         >>> literals(r"rate exceeded|\\bSlow(ing)?Down\\b")
-        ('rate exceeded', 'down')
+        ('rate exceeded', 'slow')
         >>> literals(r"rate exceeded|\\b429\\b")
         ()
     """
-    words = [max(_runs(branch), key=len, default="") for branch in _branches(_parts(pattern))]
-    return tuple(words) if all(len(word) >= _SHORTEST for word in words) else ()
+    words: list[str] = []
+    for branch in _branches(_parts(pattern)):
+        found = max(filter(None, _candidates(branch)), key=_shortest, default=())
+        if not found or _shortest(found) < _SHORTEST:
+            return ()
+        words += found
+    return tuple(words)
+
+
+def _shortest(words: tuple[str, ...]) -> int:
+    return min(map(len, words))
 
 
 def _parts(pattern: str) -> Iterator[str]:
@@ -69,21 +82,24 @@ def _branches(parts: Iterator[str]) -> Iterator[list[str]]:
     yield branch
 
 
-def _runs(branch: list[str]) -> Iterator[str]:
+def _candidates(branch: list[str]) -> Iterator[tuple[str, ...]]:
+    """Sets of words of which each has one in every text that the branch is found in."""
     run = ""
-    for part in branch:
-        if part[0] in "?*{":  # what is before it may be missing
-            yield run[:-1]
+    for part, follows in pairwise([*branch, ""]):
+        if follows[:1] in ("?", "*", "{"):  # it may be missing
+            yield (run,)
             run = ""
         elif _is_literal(part):
             run += part[-1].lower()
         else:
-            yield run
+            yield (run,)
             run = ""
-    yield run
+            if part[0] == "(" and not _LOOKS.match(part):
+                yield literals(_HEAD.sub("", part[:-1]))
+    yield (run,)
 
 
 def _is_literal(part: str) -> bool:
     if part[0] == "\\":
         return not part[1].isalnum()
-    return part[0] not in ".^$+(["
+    return part[0] not in ".^$+?*{(["

@@ -1,0 +1,150 @@
+"""Texts of the table's families in other words, with other names and numbers, and their doubles."""
+
+from __future__ import annotations
+
+import pytest
+
+from cdao_sdk.kinds.failures import translate
+
+SCRIPT_FAILED = 'AlgorithmError: ExecuteUserScriptError:\nExitCode 1\nErrorMessage ""'
+
+
+LINES = {
+    "memory": (
+        "ERROR:torch.distributed.elastic.multiprocessing.api:failed (exitcode: -7)",
+        "  exitcode  : -9 (pid: 14750)",
+        "['python3', '-u', 'main.py'] exits with return code = -9",
+        "[14] [WARNING] Worker with pid 17 was terminated due to signal 9",
+        "Worker (pid:17) was sent SIGKILL! Perhaps out of memory?",
+        "subprocess.CalledProcessError: Command 'x' died with <Signals.SIGKILL: 9>.",
+        "YarnScheduler: Lost executor 3: Container killed on request. Exit code is 137",
+        "The task was killed due to the node running low on memory.",
+        "OSError: [Errno 12] Cannot allocate memory",
+        "[rank3]: RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+    ),
+    "system": ("RuntimeError: CUDA error: uncorrectable ECC error encountered",),
+    "network": (
+        "[E socket.cpp:860] [c10d] The client socket has timed out after 60s",
+        "torch.distributed.DistStoreError: Timed out after 901 seconds waiting for clients.",
+        "ncclRemoteError: A call failed possibly due to a network error",
+        "OSError: [Errno 113] No route to host",
+        "ValueError: Connection error, and we cannot find the requested files in the cached path.",
+    ),
+    "timeout": (
+        "gloo/transport/tcp/pair.cc:598] Timed out waiting 30000ms for send operation",
+        "[2022-01-01 00:00:00 +0000] [45] [CRITICAL] WORKER TIMEOUT (pid:3906)",
+    ),
+    "iam": ("com.amazonaws.services.s3.model.AmazonS3Exception: (Status Code: 403; 403 Forbidden",),
+    "data": (
+        "An error occurred (PermanentRedirect) when calling the ListObjectsV2 operation",
+        'b/in.csv: Failed to parse input as CSV: bare " in non quoted field',
+    ),
+    "image": (
+        "OSError: libcublas.so.11: cannot open shared object file: No such file or directory",
+        "python: error while loading shared libraries: libpython3.9.so.1.0: cannot open",
+        "× Failed to build installable wheels for some pyproject.toml based projects",
+        "bash: line 1: nvidia-smi: command not found",
+    ),
+    "user": (
+        "requests.exceptions.HTTPError: 403 Client Error: Forbidden for url: https://x.org/a",
+        "train.py: error: argument --lr: invalid float value: 'x'",
+    ),
+}
+REFUSALS = {
+    "iam": (
+        "Could not assume role arn:aws:iam::123456789012:role/r. Please ensure that the role",
+        "The repository does not grant ecr:BatchGetImage permission to sagemaker.amazonaws.com",
+        "User is not permitted to perform kms:Decrypt for operation GetEnvironment",
+    ),
+    "image": (
+        "Unsupported manifest media type application/x for image i:1",
+        "ClientError: API error (404): manifest for a/b:2 not found: manifest unknown",
+    ),
+    "capacity": ("We do not have sufficient ml.p5.48xlarge capacity in the Availability Zone",),
+    "data": ("ClientError: Data download failed:PermanentRedirect (301): x",),
+    "network": ("ClientError: Unable to mount EFS file system fs-1",),
+    "user": ("A tuning job with the name, a-1, already exists. Choose a different name.",),
+}
+
+
+def pairs(texts: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    return [(failure_class, text) for failure_class in texts for text in texts[failure_class]]
+
+
+@pytest.mark.parametrize(("failure_class", "line"), pairs(LINES))
+def test_the_family_of_a_line_is_known_by_its_words(failure_class: str, line: str) -> None:
+    told = translate(SCRIPT_FAILED, log_tail=["epoch 1", line])
+    assert told.failure_class == failure_class
+    assert told.cause != translate(SCRIPT_FAILED).cause
+
+
+@pytest.mark.parametrize(("failure_class", "reason"), pairs(REFUSALS))
+def test_a_refusal_is_known_by_its_words(failure_class: str, reason: str) -> None:
+    assert translate(reason, code="ValidationException").failure_class == failure_class
+
+
+OWN_ERRORS = [
+    "ValueError: No space left on device is not a valid option",
+    "ValueError: Supply a valid KMS key id or create a new one",
+    "ValueError: Insufficient capacity in truck 3",
+    "KeyError: 'timeout'",
+    "AssertionError: 403 Forbidden was expected",
+    "IndexError: Rate exceeded",
+    "RuntimeError: the query timed out after 30 s",
+    "RuntimeError: manifest for day 3 not found in the table",
+    "RuntimeError: step 413 failed",
+    "RuntimeError: Worker 3 received signal 12",
+    "ValueError: exit code 137 is not allowed",
+    "openai.InternalServerError: Error code: 500",
+    "sqlalchemy.exc.OperationalError: (1045, \"Access denied for user 'root'@'localhost'\")",
+]
+
+
+@pytest.mark.parametrize("error", OWN_ERRORS)
+def test_an_error_of_the_code_s_own_stays_the_user_s_whatever_it_mentions(error: str) -> None:
+    for told in (
+        translate(SCRIPT_FAILED, log_tail=[error]),
+        translate(f"AlgorithmError: [cdao:USER] {error}\n  steps.py:7 in f: g()"),
+        translate(SCRIPT_FAILED.replace('""', f'"{error}"')),
+    ):
+        assert (told.failure_class, told.retryable) == ("user", False)
+        assert error[:20] in told.cause
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "step 413 loss 0.3",
+        "Killed 3 stale workers",
+        '{"epoch": 413}',
+        '10.0.0.1 "GET /ping HTTP/1.1" 502 182',
+        "W dso_loader.cc:59] Could not load dynamic library 'libcudart.so.10.1'; dlerror: x",
+    ],
+)
+def test_a_harmless_line_behind_an_error_is_passed_over(noise: str) -> None:
+    told = translate(SCRIPT_FAILED, log_tail=["ValueError: no rows", noise])
+    assert told.cause == "The job's code raised ValueError: no rows."
+
+
+def test_the_last_error_of_a_chain_counts() -> None:
+    reason = SCRIPT_FAILED.replace(
+        '""',
+        "\"KeyError: 'a'\n During handling of the above exception, another exception occurred:\n"
+        'torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"',
+    )
+    assert translate(reason).failure_class == "memory"
+
+
+def test_words_of_a_launcher_are_taken_off() -> None:
+    log = ["Traceback (most recent call last):", '  File "a.py", line 3, in f', "KeyError: 'age'"]
+    told = translate(SCRIPT_FAILED, log_tail=[f"[rank1]: {line}" for line in log])
+    assert told.cause == "The job's code raised KeyError: 'age'."
+    assert told.user_traceback.splitlines() == log
+
+
+def test_a_general_line_of_the_log_is_told_where_it_says_more_than_the_reason() -> None:
+    reason = "AlgorithmError: See job logs for more information"
+    log = ["b/k.csv: Bad HTTP status received from algorithm: 502", "retrying"]
+    assert translate(reason, log_tail=log).cause == "The model answered with HTTP 502."
+    log = ["W-9000-model_1.0-stdout MODEL_LOG - KeyError: 'w'", "Backend worker process died."]
+    assert translate(reason, log_tail=log).cause == "The job's code raised KeyError: 'w'."
