@@ -155,8 +155,9 @@ def _decide(told: _Told) -> _Found | None:
         return _by_status(told.status)
     hint = _by_exit_code(told.exit_code, told.reason) or _in_log(told.lines)
     if found is not None and not found.rule.generic:
-        better = hint is not None and hint.rule.failure_class in found.rule.yields_to
-        return hint if better else found
+        yields = hint is not None and hint.rule.failure_class in found.rule.yields_to
+        told_by_runner = runner_tag(told.reason) is not None  # the error that ended the function
+        return hint if yields and not told_by_runner else found
     if hint is not None and hint.rule.generic:
         hint = _closer(found, hint)
     return _by_code(told.code, told.reason) or hint or found
@@ -186,15 +187,23 @@ def _match(text: str, among: Sequence[Rule]) -> _Found | None:
 
 
 def _in_log(lines: Sequence[str]) -> _Found | None:
-    """What the line nearest to the log's end says, of those that say something."""
+    """What the line nearest to the log's end says, of those that say something.
+
+    What follows from another failure, such as a connection that broke since the other side
+    died, gives way to that one.
+    """
+    held: _Found | None = None
     generic: _Found | None = None
     among = worth_trying("\n".join(lines), log=True)
     for line in reversed(lines):
         found = _match(line, among)
-        if found is not None and not found.rule.generic:
+        if found is None or found.rule.generic:
+            generic = _closer(generic, found)
+        elif held is None and found.rule.yields_to:
+            held = found
+        elif held is None or found.rule.failure_class in held.rule.yields_to:
             return found
-        generic = _closer(generic, found)
-    return generic
+    return held or generic
 
 
 def _closer(one: _Found | None, other: _Found | None) -> _Found | None:

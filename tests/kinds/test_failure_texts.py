@@ -148,3 +148,40 @@ def test_a_general_line_of_the_log_is_told_where_it_says_more_than_the_reason() 
     assert translate(reason, log_tail=log).cause == "The model answered with HTTP 502."
     log = ["W-9000-model_1.0-stdout MODEL_LOG - KeyError: 'w'", "Backend worker process died."]
     assert translate(reason, log_tail=log).cause == "The job's code raised KeyError: 'w'."
+
+
+@pytest.mark.parametrize(
+    "consequence",
+    [
+        "[rank1]:[E ProcessGroupNCCL.cpp:1537] Timeout at NCCL work: 7, last enqueued NCCL work: 8",
+        "torch.distributed.DistBackendError: NCCL error: ncclRemoteError: remote process exited",
+        "RuntimeError: [gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.1]:4501",
+        "BrokenPipeError: [Errno 32] Broken pipe",
+    ],
+)
+def test_what_follows_from_another_failure_gives_way_to_it(consequence: str) -> None:
+    log = ["[rank0]: KeyError: 'age'", "Sending process 3788 closing signal SIGTERM", consequence]
+    assert translate(SCRIPT_FAILED, log_tail=log).cause == "The job's code raised KeyError: 'age'."
+    alone = translate(SCRIPT_FAILED, log_tail=log[1:])
+    assert alone.failure_class in ("network", "timeout")
+
+
+def test_the_error_that_ended_the_function_is_not_overruled_by_the_log() -> None:
+    told = translate("[cdao:USER] ConnectionError: gone", log_tail=["ValueError: caught, going on"])
+    assert told.failure_class == "network"
+
+
+def test_the_error_is_found_above_what_the_toolkit_writes_last() -> None:
+    log = [
+        "ValueError: no rows",
+        "sagemaker-training-toolkit INFO Done waiting for a return code. Received 1 from process.",
+        "sagemaker-training-toolkit ERROR    Reporting training FAILURE",
+        "sagemaker-training-toolkit ERROR    ExecuteUserScriptError:",
+        "ExitCode 1",
+        'ErrorMessage "ValueError: no rows',
+        ' "',
+        'Command "/opt/conda/bin/python3.10 train.py --timeout 30 --disk-space 5"',
+        "sagemaker-training-toolkit ERROR    Encountered exit_code 1",
+    ]
+    told = translate(SCRIPT_FAILED, log_tail=log)
+    assert told.cause == "The job's code raised ValueError: no rows."
