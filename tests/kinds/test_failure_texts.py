@@ -20,8 +20,10 @@ LINES = {
         "YarnScheduler: Lost executor 3: Container killed on request. Exit code is 137",
         "The task was killed due to the node running low on memory.",
         "OSError: [Errno 12] Cannot allocate memory",
+        "XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 107374 bytes.",
         "[rank3]: RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
     ),
+    "disk": ("OSError: [Errno 122] Disk quota exceeded: '/opt/ml/checkpoints'",),
     "system": ("RuntimeError: CUDA error: uncorrectable ECC error encountered",),
     "network": (
         "[E socket.cpp:860] [c10d] The client socket has timed out after 60s",
@@ -43,6 +45,7 @@ LINES = {
         "OSError: libcublas.so.11: cannot open shared object file: No such file or directory",
         "python: error while loading shared libraries: libpython3.9.so.1.0: cannot open",
         "× Failed to build installable wheels for some pyproject.toml based projects",
+        "Illegal instruction (core dumped)",
         "bash: line 1: nvidia-smi: command not found",
     ),
     "user": (
@@ -60,6 +63,7 @@ REFUSALS = {
         "Unsupported manifest media type application/x for image i:1",
         "ClientError: API error (404): manifest for a/b:2 not found: manifest unknown",
     ),
+    "quota": ("You have requested more vCPU capacity than your current vCPU limit of 32 allows",),
     "capacity": ("We do not have sufficient ml.p5.48xlarge capacity in the Availability Zone",),
     "data": ("ClientError: Data download failed:PermanentRedirect (301): x",),
     "network": ("ClientError: Unable to mount EFS file system fs-1",),
