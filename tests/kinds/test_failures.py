@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import time
 import unicodedata
 from typing import get_args
 
@@ -357,7 +356,7 @@ def test_a_long_hostile_log_is_read_in_time() -> None:
     ["[rank0]: ", "exit code ", "KeyError: Error ", "A.b:", "0: ", " - ", "not authorized to ",
      "subnet does not, ", "S3 key: ", "[1,0]<stderr>:", "manifest ", "ErrorMessage \"", "NCCL "],
 )  # fmt: skip
+@pytest.mark.timeout(20)  # some 20 ms; a pattern that tries everything would need hours
 def test_no_text_takes_long(again: str) -> None:
-    started = time.perf_counter()
-    translate(f"AlgorithmError: {again * 900}", log_tail=[again * 40] * 150)
-    assert time.perf_counter() - started < 0.5  # some 20 ms; there is room for a busy machine
+    told = translate(f"AlgorithmError: {again * 900}", log_tail=[again * 400] * 150)
+    assert told.cause
