@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ class _Group(rich_click.RichGroup):
         except (click.ClickException, click.Abort, Exit, BrokenPipeError):
             raise  # click's own, shown by click
         except KeyboardInterrupt:
+            # A call that was interrupted before it was sent is no news to who has interrupted it.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
             code = ExitCode.INTERRUPTED
         except CdaoError as error:
             code = _report(error, str(error), debug=debug)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -130,3 +131,15 @@ def test_process_that_called_nothing_starts_no_thread_at_its_end(
     )
     done = run_python(code)
     assert (done.stdout, done.stderr) == ("['MainThread']\n", "")
+
+
+def test_a_call_that_is_interrupted_before_it_is_sent_leaves_nothing_behind() -> None:
+    class Interrupted(LoopThread):
+        @property
+        def loop(self) -> asyncio.AbstractEventLoop:
+            raise KeyboardInterrupt
+
+    call = asyncio.sleep(0)
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted().run(call)
+    assert inspect.getcoroutinestate(call) == inspect.CORO_CLOSED
