@@ -153,7 +153,8 @@ def _decide(told: _Told) -> _Found | None:
     ran_out = found is not None and found.rule.failure_class == "timeout"
     if told.status in _STOPS and not ran_out:
         return _by_status(told.status)
-    hint = _by_exit_code(told.exit_code, told.reason) or _in_log(told.lines)
+    hint = _by_exit_code(told.exit_code, told.reason)
+    hint = _said_better(hint, told.lines)
     if found is not None and not found.rule.generic:
         yields = hint is not None and hint.rule.failure_class in found.rule.yields_to
         told_by_runner = runner_tag(told.reason) is not None  # the error that ended the function
@@ -170,7 +171,10 @@ def _in_reason(reason: str) -> _Found | None:
     found = _match(own_words, worth_trying(own_words, log=True)) if own_words else None
     if found is not None and not found.rule.generic:
         return found
-    return _match(reason, worth_trying(reason, log=not reason.startswith(_SERVICE_SPEAKS)))
+    if reason.startswith(_SERVICE_SPEAKS):  # one sentence, wherever it was wrapped
+        said = " ".join(reason.split())
+        return _match(said, worth_trying(said, log=False))
+    return _match(reason, worth_trying(reason, log=True))
 
 
 def _match(text: str, among: Sequence[Rule]) -> _Found | None:
@@ -212,6 +216,16 @@ def _closer(one: _Found | None, other: _Found | None) -> _Found | None:
         return one or other
     order = rules()
     return min(one, other, key=lambda found: order.index(found.rule))
+
+
+def _said_better(exited: _Found | None, lines: Sequence[str]) -> _Found | None:
+    """What the log says, if the exit code says nothing, or the same of an image less exactly."""
+    if exited is None:
+        return _in_log(lines)
+    if exited.rule.failure_class != "image":
+        return exited
+    logged = _in_log(lines)
+    return logged if logged is not None and logged.rule.failure_class == "image" else exited
 
 
 def _by_exit_code(exit_code: int | None, reason: str) -> _Found | None:
