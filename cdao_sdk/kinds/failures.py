@@ -239,7 +239,8 @@ def _by_exit_code(exit_code: int | None, reason: str) -> _Found | None:
 
 def _by_code(code: str, reason: str) -> _Found | None:
     rule = _code_rule(code)
-    return _Found(rule, {}, f"{code}: {reason}") if rule else None
+    said = one_line(reason, _VALUE * 2)
+    return _Found(rule, {"message": said} if said else {}, f"{code}: {reason}") if rule else None
 
 
 def _by_status(status: str) -> _Found | None:

@@ -22,6 +22,9 @@ LINES = {
         "OSError: [Errno 12] Cannot allocate memory",
         "XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 107374 bytes.",
         "[rank3]: RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+        "RuntimeError: DataLoader worker (pid(s) 71, 72) exited unexpectedly",
+        "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.",
+        "OpenBLAS blas_thread_init: pthread_create failed for thread 5 of 64",
     ),
     "disk": ("OSError: [Errno 122] Disk quota exceeded: '/opt/ml/checkpoints'",),
     "system": ("RuntimeError: CUDA error: uncorrectable ECC error encountered",),
@@ -31,6 +34,11 @@ LINES = {
         "ncclRemoteError: A call failed possibly due to a network error",
         "OSError: [Errno 113] No route to host",
         "ValueError: Connection error, and we cannot find the requested files in the cached path.",
+        "psycopg2.OperationalError: could not connect to server: Connection timed out",
+        "requests.exceptions.HTTPError: 503 Server Error: Service Unavailable for url: https://x",
+        "ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",
+        "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='x', port=443): Read timed out.",
+        "OSError: [Errno 116] Stale file handle",
     ),
     "timeout": (
         "gloo/transport/tcp/pair.cc:598] Timed out waiting 30000ms for send operation",
@@ -40,6 +48,11 @@ LINES = {
     "data": (
         "An error occurred (PermanentRedirect) when calling the ListObjectsV2 operation",
         'b/in.csv: Failed to parse input as CSV: bare " in non quoted field',
+        "ValueError: Content type text/tab-separated-values is not supported.",
+        "b/part-0.tiff: ClientError: 413",
+        "pandas.errors.EmptyDataError: No columns to parse from file",
+        "pyspark.errors.AnalysisException: Path does not exist: s3a://b/x",
+        "XGBoostError: [1:2:3] /w/multi.cu:60: SoftmaxMultiClassObj: label size and pred size",
     ),
     "image": (
         "OSError: libcublas.so.11: cannot open shared object file: No such file or directory",
@@ -47,10 +60,25 @@ LINES = {
         "× Failed to build installable wheels for some pyproject.toml based projects",
         "Illegal instruction (core dumped)",
         "bash: line 1: nvidia-smi: command not found",
+        "Error 804: forward compatibility was attempted on non supported HW",
+        "ImportError: cannot import name 'soft_unicode' from 'markupsafe'",
+        "AttributeError: module 'numpy' has no attribute 'bool'.",
+        "Cannot install a and b because these package versions have conflicting dependencies.",
+        "RuntimeError: Error building extension 'fused_adam'",
+        "java.lang.NoSuchMethodError: com.google.common.base.Preconditions.checkArgument",
+        "[FATAL tini (7)] exec serve failed: Permission denied",
+        "/usr/bin/env: 'bash\\r': No such file or directory",
     ),
     "user": (
         "requests.exceptions.HTTPError: 403 Client Error: Forbidden for url: https://x.org/a",
         "train.py: error: argument --lr: invalid float value: 'x'",
+        "RuntimeError: No supported gpu backend found!",
+        "wandb: ERROR returned error 403 Forbidden: permission denied",
+        "OSError: You are trying to access a gated repo.",
+        "OSError: [Errno 98] Address already in use",
+        "PermissionError: [Errno 13] Permission denied: '/opt/ml/model/m'",
+        "double free or corruption (!prev)",
+        "botocore.exceptions.ClientError: An error occurred (X) when calling the Y operation: z",
     ),
 }
 REFUSALS = {
@@ -58,6 +86,7 @@ REFUSALS = {
         "Could not assume role arn:aws:iam::123456789012:role/r. Please ensure that the role",
         "The repository does not grant ecr:BatchGetImage permission to sagemaker.amazonaws.com",
         "User is not permitted to perform kms:Decrypt for operation GetEnvironment",
+        "because no session policy allows the s3:PutObject action",
     ),
     "image": (
         "Unsupported manifest media type application/x for image i:1",
@@ -65,8 +94,17 @@ REFUSALS = {
     ),
     "quota": ("You have requested more vCPU capacity than your current vCPU limit of 32 allows",),
     "capacity": ("We do not have sufficient ml.p5.48xlarge capacity in the Availability Zone",),
-    "data": ("ClientError: Data download failed:PermanentRedirect (301): x",),
-    "network": ("ClientError: Unable to mount EFS file system fs-1",),
+    "spot": ("The managed spot training instances were interrupted",),
+    "data": (
+        "ClientError: Data download failed:PermanentRedirect (301): x",
+        "ClientError: Duplicate file names in the input",
+        "ClientError: No iterator has been registered for ContentType ('csv', '1.0')",
+    ),
+    "network": (
+        "ClientError: Unable to mount EFS file system fs-1",
+        "ClientError: ensure that the subnet has a route to\nan S3 VPC endpoint or a NAT device",
+        "ml.p5.48xlarge is not supported in availability zone use1-az3",
+    ),
     "user": ("A tuning job with the name, a-1, already exists. Choose a different name.",),
 }
 
@@ -100,6 +138,10 @@ OWN_ERRORS = [
     "RuntimeError: Worker 3 received signal 12",
     "ValueError: exit code 137 is not allowed",
     "openai.InternalServerError: Error code: 500",
+    "RuntimeError: the labels of the prediction do not match",
+    "RuntimeError: duplicate file names in the manifest",
+    "RuntimeError: GPU prices are missing",
+    "KeyError: 'content_type is not supported'",
     "sqlalchemy.exc.OperationalError: (1045, \"Access denied for user 'root'@'localhost'\")",
 ]
 
@@ -121,6 +163,8 @@ def test_an_error_of_the_code_s_own_stays_the_user_s_whatever_it_mentions(error:
         "step 413 loss 0.3",
         "Killed 3 stale workers",
         '{"epoch": 413}',
+        "wandb: View run 403 at https://wandb.ai/a/b/runs/403",
+        "Unable to parse record 3, passed over",
         '10.0.0.1 "GET /ping HTTP/1.1" 502 182',
         "W dso_loader.cc:59] Could not load dynamic library 'libcudart.so.10.1'; dlerror: x",
     ],
@@ -189,3 +233,20 @@ def test_the_error_is_found_above_what_the_toolkit_writes_last() -> None:
     ]
     told = translate(SCRIPT_FAILED, log_tail=log)
     assert told.cause == "The job's code raised ValueError: no rows."
+
+
+def test_what_the_log_says_of_an_image_is_told_rather_than_its_exit_code() -> None:
+    log = ["[FATAL tini (7)] exec train failed: Permission denied"]
+    assert "chmod" in translate("AlgorithmError: , exit code: 126", log_tail=log).mend
+    told = translate("AlgorithmError: , exit code: 137", log_tail=["KeyError: 'age'"])
+    assert told.failure_class == "memory"
+
+
+def test_words_that_nothing_knows_are_quoted() -> None:
+    for told in (
+        translate("ClientError: The moon is full"),
+        translate("AlgorithmError: The moon is full"),
+        translate("The moon is full", code="ValidationException"),
+    ):
+        assert "The moon is full" in told.cause
+    assert translate("ClientError: Non-numeric value in the header").failure_class == "data"
