@@ -30,7 +30,7 @@ _LINES, _LINE = 150, 400
 _TRACEBACK_LINES, _TRACEBACK = 12, 2_000
 
 _EXIT_CODE = re.compile(
-    r"exit[ _]?(?:code|status)['\"]?\s{0,4}[:=]?\s{0,4}['\"]?(-?\d{1,3})\b", re.IGNORECASE
+    r"exit[ _]?(?:code|status)['\"]?\s{0,4}[:=]?\s{0,4}['\"(]?(-?\d{1,3})\b", re.IGNORECASE
 )
 _HOLE = re.compile(r"\{(?P<name>\w+)(?:\|(?P<otherwise>[^}]*)|: (?P<form>[^}]*))?\}")
 _SERVICE_SPEAKS = ("ClientError:", "InternalServerError:", "CapacityError:")

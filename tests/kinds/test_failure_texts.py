@@ -26,6 +26,7 @@ LINES = {
         "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.",
         "OpenBLAS blas_thread_init: pthread_create failed for thread 5 of 64",
     ),
+    "quota": ("a.b.AmazonS3Exception: Slow Down (Service: Amazon S3; Status Code: 503)",),
     "disk": ("OSError: [Errno 122] Disk quota exceeded: '/opt/ml/checkpoints'",),
     "system": ("RuntimeError: CUDA error: uncorrectable ECC error encountered",),
     "network": (
@@ -39,6 +40,9 @@ LINES = {
         "ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",
         "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='x', port=443): Read timed out.",
         "OSError: [Errno 116] Stale file handle",
+        "ssh: connect to host algo-2 port 22: Connection refused",
+        "wandb.errors.CommError: Run initialization has timed out after 90.0 sec.",
+        "lightgbm.basic.LightGBMError: Socket recv error, Connection reset by peer (code: 104)",
     ),
     "timeout": (
         "gloo/transport/tcp/pair.cc:598] Timed out waiting 30000ms for send operation",
@@ -51,6 +55,7 @@ LINES = {
         "ValueError: Content type text/tab-separated-values is not supported.",
         "b/part-0.tiff: ClientError: 413",
         "pandas.errors.EmptyDataError: No columns to parse from file",
+        "FileNotFoundError: Found no valid file for the classes b.",
         "pyspark.errors.AnalysisException: Path does not exist: s3a://b/x",
         "XGBoostError: [1:2:3] /w/multi.cu:60: SoftmaxMultiClassObj: label size and pred size",
     ),
@@ -65,6 +70,8 @@ LINES = {
         "AttributeError: module 'numpy' has no attribute 'bool'.",
         "Cannot install a and b because these package versions have conflicting dependencies.",
         "RuntimeError: Error building extension 'fused_adam'",
+        "AttributeError: Can't get attribute 'new_block' on <module 'pandas.core.internals'",
+        "/bin/sh: 1: python: not found",
         "java.lang.NoSuchMethodError: com.google.common.base.Preconditions.checkArgument",
         "[FATAL tini (7)] exec serve failed: Permission denied",
         "/usr/bin/env: 'bash\\r': No such file or directory",
@@ -75,6 +82,9 @@ LINES = {
         "RuntimeError: No supported gpu backend found!",
         "wandb: ERROR returned error 403 Forbidden: permission denied",
         "OSError: You are trying to access a gated repo.",
+        "_pickle.PicklingError: Could not pickle the task to send it to the workers.",
+        "awswrangler.exceptions.QueryFailed: x",
+        "Command '['neuronx-cc', 'compile', 'x']' returned non-zero exit status 70.",
         "OSError: [Errno 98] Address already in use",
         "PermissionError: [Errno 13] Permission denied: '/opt/ml/model/m'",
         "double free or corruption (!prev)",
@@ -142,6 +152,8 @@ OWN_ERRORS = [
     "RuntimeError: duplicate file names in the manifest",
     "RuntimeError: GPU prices are missing",
     "KeyError: 'content_type is not supported'",
+    "RuntimeError: the slow down of step 3",
+    "RuntimeError: 0 files found in the cache",
     "sqlalchemy.exc.OperationalError: (1045, \"Access denied for user 'root'@'localhost'\")",
 ]
 
@@ -165,6 +177,8 @@ def test_an_error_of_the_code_s_own_stays_the_user_s_whatever_it_mentions(error:
         '{"epoch": 413}',
         "wandb: View run 403 at https://wandb.ai/a/b/runs/403",
         "Unable to parse record 3, passed over",
+        "org.apache.spark.SparkContext: Starting job",
+        "[LightGBM] [Warning] Connecting to rank 2 failed, waiting for 1251 milliseconds",
         '10.0.0.1 "GET /ping HTTP/1.1" 502 182',
         "W dso_loader.cc:59] Could not load dynamic library 'libcudart.so.10.1'; dlerror: x",
     ],
@@ -205,6 +219,8 @@ def test_a_general_line_of_the_log_is_told_where_it_says_more_than_the_reason() 
         "torch.distributed.DistBackendError: NCCL error: ncclRemoteError: remote process exited",
         "RuntimeError: [gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.1]:4501",
         "BrokenPipeError: [Errno 32] Broken pipe",
+        "wandb.errors.CommError: Error communicating with wandb process, exiting...",
+        "ConnectionRefusedError: [Errno 111] Connection refused",
     ],
 )
 def test_what_follows_from_another_failure_gives_way_to_it(consequence: str) -> None:
