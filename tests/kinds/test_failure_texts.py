@@ -266,3 +266,19 @@ def test_words_that_nothing_knows_are_quoted() -> None:
     ):
         assert "The moon is full" in told.cause
     assert translate("ClientError: Non-numeric value in the header").failure_class == "data"
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        "RuntimeWarning: numpy.dtype size changed, may indicate binary incompatibility.",
+        "Found 0 images belonging to 2 classes.",
+        "INFO quota check: the disk is full of models",
+        "DEBUG health check, status code: 503",
+        "WARNING Python version mismatch in the lock file",
+    ],
+)
+def test_a_warning_or_a_count_in_passing_does_not_overrule_the_error(passing: str) -> None:
+    told = translate(SCRIPT_FAILED, log_tail=[passing, "KeyError: 'age'"])
+    assert told.cause == "The job's code raised KeyError: 'age'."
+    assert translate(SCRIPT_FAILED, log_tail=[passing]).failure_class == "user"
