@@ -58,6 +58,8 @@ LINES = {
         "FileNotFoundError: Found no valid file for the classes b.",
         "pyspark.errors.AnalysisException: Path does not exist: s3a://b/x",
         "XGBoostError: [1:2:3] /w/multi.cu:60: SoftmaxMultiClassObj: label size and pred size",
+        "ValueError: Input y contains infinity or a value too large for dtype('float64').",
+        "Could not find valid base path /opt/ml/model for servable m",
     ),
     "image": (
         "OSError: libcublas.so.11: cannot open shared object file: No such file or directory",
@@ -70,6 +72,7 @@ LINES = {
         "AttributeError: module 'numpy' has no attribute 'bool'.",
         "Cannot install a and b because these package versions have conflicting dependencies.",
         "RuntimeError: Error building extension 'fused_adam'",
+        "ImportError: x cannot be used: the package bitsandbytes seems to be not installed.",
         "AttributeError: Can't get attribute 'new_block' on <module 'pandas.core.internals'",
         "/bin/sh: 1: python: not found",
         "java.lang.NoSuchMethodError: com.google.common.base.Preconditions.checkArgument",
@@ -88,6 +91,8 @@ LINES = {
         "OSError: [Errno 98] Address already in use",
         "PermissionError: [Errno 13] Permission denied: '/opt/ml/model/m'",
         "double free or corruption (!prev)",
+        "OperationalError: (1045, \"Access denied for user 'a'@'10.0.0.1' (using password: YES)\")",
+        "ValueError: Input contains NaN.",
         "botocore.exceptions.ClientError: An error occurred (X) when calling the Y operation: z",
     ),
 }
@@ -115,7 +120,10 @@ REFUSALS = {
         "ClientError: ensure that the subnet has a route to\nan S3 VPC endpoint or a NAT device",
         "ml.p5.48xlarge is not supported in availability zone use1-az3",
     ),
-    "user": ("A tuning job with the name, a-1, already exists. Choose a different name.",),
+    "user": (
+        "A tuning job with the name, a-1, already exists. Choose a different name.",
+        "ClientError: Dimension of data (7) does not match feature_dim (10) hyperparameter.",
+    ),
 }
 
 
@@ -154,7 +162,6 @@ OWN_ERRORS = [
     "KeyError: 'content_type is not supported'",
     "RuntimeError: the slow down of step 3",
     "RuntimeError: 0 files found in the cache",
-    "sqlalchemy.exc.OperationalError: (1045, \"Access denied for user 'root'@'localhost'\")",
 ]
 
 
