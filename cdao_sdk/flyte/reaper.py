@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 from cdao_sdk.aws.calls import call
 from cdao_sdk.aws.storage import split_s3_uri
+from cdao_sdk.aws.tags import tags_of
 from cdao_sdk.errors import CdaoError, NotFound
 from cdao_sdk.flyte.request_store import MARKS
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from cdao_sdk.flyte.job_desk import JobDesk
+    from cdao_sdk.kinds.job import Observation
 
 __all__ = ["Reaper"]
 
@@ -61,7 +63,7 @@ class Reaper:
     _task: asyncio.Task[None] | None = None
     _swept: dict[int, float] = field(default_factory=dict[int, float])
     _foreign: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    _settled: set[str] = field(default_factory=set[str])
+    _settled: dict[str, set[str]] = field(default_factory=dict[str, "set[str]"])
     _models_due: dict[int, float] = field(default_factory=dict[int, float])
     _other_models: set[str] = field(default_factory=set[str])
 
@@ -109,11 +111,12 @@ class Reaper:
             for name in old[:_CHECKS_AT_MOST]:
                 target = {"Bucket": bucket, "Key": f"{MARKS}/{desk.kind.name}/{name}"}
                 await call(desk.services.clients, "s3", "DeleteObject", target)
-            self._settled -= {uri for uri in self._settled if _is_gone(uri, place, ages)}
-            waiting = [name for name in ages if place + name not in self._settled]
+            settled = self._settled.setdefault(place, set())
+            settled &= ages.keys()
+            waiting = ages.keys() - settled
             if not waiting:
                 continue
-            running = await desk.services.watcher.sweep(desk.kind.name)
+            running = await self._list_running(desk)
             for name in running & ages.keys():
                 stopped += await self._stop_marked(desk, name)
             # Lists need not have all; and of what is made beside a job they tell nothing. The
@@ -124,7 +127,7 @@ class Reaper:
                 # No call that would make it is under way any more, but one may have come half of
                 # the way.
                 await desk.submitter.clean_up(name)
-                self._settled.add(place + name)
+                settled.add(name)
         return stopped
 
     async def _ages(self, desk: JobDesk, place: str) -> dict[str, float]:
@@ -143,11 +146,8 @@ class Reaper:
             parameters["ContinuationToken"] = answer["NextContinuationToken"]
 
     async def _stop_marked(self, desk: JobDesk, name: str) -> list[str]:
-        try:
-            seen = desk.kind.observe(await desk.describe(name))
-        except NotFound:
-            return []
-        if seen.phase.is_terminal or seen.status == "Stopping":
+        seen = await _observed(desk, name)
+        if seen is None or seen.phase.is_terminal or seen.status == "Stopping":
             return []
         logger.warning("%s runs though it has been stopped; stopping it", name)
         await desk.stop_by_name(name)
@@ -183,8 +183,11 @@ class Reaper:
         """Have the watcher list all jobs: what nobody asks after it does not see by itself."""
         now = time.monotonic()
         if now - self._swept.get(id(desk), float("-inf")) > self.unasked_seconds / 3:
-            self._swept[id(desk)] = now
-            await desk.services.watcher.sweep(desk.kind.name)
+            await self._list_running(desk)
+
+    async def _list_running(self, desk: JobDesk) -> frozenset[str]:
+        self._swept[id(desk)] = time.monotonic()
+        return await desk.services.watcher.sweep(desk.kind.name)
 
     async def _is_over(self, desk: JobDesk, name: str) -> bool:
         try:
@@ -208,7 +211,8 @@ class Reaper:
             self._other_models.clear()
         found = [each for each in await self._old_models(desk) if each[0] not in self._other_models]
         for name, arn in found[:_CHECKS_AT_MOST]:
-            if await _goes_on(desk, name):
+            seen = await _observed(desk, name)
+            if seen is not None and not seen.phase.is_terminal:
                 continue
             identity = await _execution_of(desk, arn)
             if identity is None:
@@ -241,26 +245,16 @@ class Reaper:
         return found
 
 
-async def _goes_on(desk: JobDesk, name: str) -> bool:
-    """Whether there is a job of that name that is not over."""
+async def _observed(desk: JobDesk, name: str) -> Observation | None:
+    """Where a job stands; None: there is none of that name."""
     try:
-        seen = desk.kind.observe(await desk.describe(name))
+        return desk.kind.observe(await desk.describe(name))
     except NotFound:
-        return False
-    return not seen.phase.is_terminal
+        return None
 
 
 async def _execution_of(desk: JobDesk, arn: str) -> list[str] | None:
     """Project, domain and name of the execution that made something, by its tags."""
-    answer = await call(desk.services.clients, "sagemaker", "ListTags", {"ResourceArn": arn})
-    tags = {
-        entry["Key"]: entry["Value"]
-        for entry in cast("Sequence[Mapping[str, str]]", answer.get("Tags", []))
-    }
+    tags = await tags_of(desk.services.clients, arn)
     identity = [tags.get(f"cdao:{part}", "") for part in ("project", "domain", "execution")]
     return identity if all(identity) else None
-
-
-def _is_gone(uri: str, place: str, names: Mapping[str, object]) -> bool:
-    """Whether a mark that lay in a place is not there any more."""
-    return uri.startswith(place) and uri.removeprefix(place) not in names

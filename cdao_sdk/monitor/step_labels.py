@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from cdao_sdk.aws.calls import call
+from cdao_sdk.aws.tags import tags_of
 from cdao_sdk.errors import CdaoError
 from cdao_sdk.monitor.labels import JobLabel, label_of
 
@@ -85,11 +85,9 @@ class StepLabels:
 
     async def _read(self, job: Job) -> Mapping[str, str]:
         try:
-            answer = await call(self._clients, "sagemaker", "ListTags", {"ResourceArn": job.arn})
+            return await tags_of(self._clients, job.arn)
         except CdaoError:
             return {}  # not allowed or throttled: the name tells enough
-        tags = cast("Sequence[Mapping[str, str]]", answer.get("Tags", []))
-        return {tag["Key"]: tag["Value"] for tag in tags}
 
 
 def _node_key(name: str, label: JobLabel) -> str:
