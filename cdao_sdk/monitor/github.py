@@ -16,7 +16,7 @@ from cdao_sdk.monitor import wording
 from cdao_sdk.monitor.bill import bill_of
 from cdao_sdk.monitor.groups import JobGroup, fold, same_failures
 from cdao_sdk.monitor.plain import PlainView, end_lines, failure_lines, result_lines
-from cdao_sdk.monitor.source_place import source_place
+from cdao_sdk.monitor.source_place import Checkout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -145,7 +145,7 @@ class GithubView(PlainView):
     ) -> None:
         super().__init__(stream)
         self._summary = summary
-        self._checkout = checkout
+        self._checkout = Checkout(checkout) if checkout else None
 
     def write(self, lines: Iterable[str]) -> None:
         """Write lines that are no commands."""
@@ -181,7 +181,7 @@ def _harmless(line: str) -> str:
     return f"| {line}" if line.lstrip().startswith("::") else line
 
 
-def _annotations(snapshot: Snapshot, checkout: Path | None) -> list[str]:
+def _annotations(snapshot: Snapshot, checkout: Checkout | None) -> list[str]:
     alike = same_failures(snapshot.jobs)
     # What failed and was tried again with success is worth a word, not an alarm.
     level = "warning" if snapshot.outcome == "succeeded" else "error"
@@ -190,7 +190,7 @@ def _annotations(snapshot: Snapshot, checkout: Path | None) -> list[str]:
             level,
             f"{_with_others(rows)} failed",
             _why(rows[0]),
-            source_place(rows[0].error, checkout) if checkout else None,
+            checkout.place_of(rows[0].error) if checkout else None,
         )
         for rows in alike[:_MOST_ANNOTATIONS]
     ]

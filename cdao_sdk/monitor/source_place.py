@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["source_place"]
+__all__ = ["Checkout"]
 
 # As runtime/runner.py tells them, the innermost first; the last one may be cut.
 _FRAME = re.compile(r"^ +(?P<path>[^\s:]+\.py):(?P<line>\d+) in \S+: (?P<source>.+)$", re.MULTILINE)
@@ -20,34 +21,46 @@ _MOST_BYTES = 1_000_000
 _FOREIGN = {"node_modules", "site-packages", "__pycache__"}
 
 
-def source_place(error: str, root: Path) -> tuple[str, int] | None:
-    """The innermost frame that is in a checkout: one file has that name, and that line in it.
+class Checkout:
+    """A repository's folder; what is in it is looked up once, at the first frame.
 
     Args:
-        error: What SageMaker says of the failure.
-        root: The checkout's folder.
-
-    Returns:
-        The file, relative to ``root`` with ``/`` between its parts, and the line's number from 1;
-        None where no file or more than one fits.
+        root: The folder.
     """
-    frames = list(_FRAME.finditer(error))[:_MOST_FRAMES]
-    if not frames:
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def place_of(self, error: str) -> tuple[str, int] | None:
+        """The innermost frame that is in it: one file has that name, and that line in it.
+
+        Args:
+            error: What SageMaker says of the failure.
+
+        Returns:
+            The file, relative to the folder with ``/`` between its parts, and the line's number
+            from 1; None where no file or more than one fits.
+        """
+        for frame in list(_FRAME.finditer(error))[:_MOST_FRAMES]:
+            ending = f"/{frame['path']}"
+            number = int(frame["line"])
+            fitting = [
+                path
+                for path in self._files.get(PurePosixPath(frame["path"]).name, ())
+                if f"/{path.as_posix()}".endswith(ending)
+                and _line(self._root / path, number).startswith(frame["source"].strip())
+            ]
+            if len(fitting) == 1:
+                return fitting[0].as_posix(), number
         return None
-    names = {PurePosixPath(frame["path"]).name for frame in frames}
-    files = [path for path in _files(root) if path.name in names]
-    for frame in frames:
-        ending = f"/{frame['path']}"
-        number = int(frame["line"])
-        fitting = [
-            path
-            for path in files
-            if f"/{path.as_posix()}".endswith(ending)
-            and _line(root / path, number).startswith(frame["source"].strip())
-        ]
-        if len(fitting) == 1:
-            return fitting[0].as_posix(), number
-    return None
+
+    @functools.cached_property
+    def _files(self) -> Mapping[str, Sequence[Path]]:
+        """Its files by their names."""
+        files: dict[str, list[Path]] = {}
+        for path in _files(self._root):
+            files.setdefault(path.name, []).append(path)
+        return files
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cdao_sdk.monitor.source_place import source_place
+from cdao_sdk.monitor.source_place import Checkout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +31,9 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_the_innermost_frame_that_is_in_the_checkout_is_found(checkout: Path) -> None:
-    assert source_place(ERROR, checkout) == ("src/flows/flow.py", 2)
+    assert Checkout(checkout).place_of(ERROR) == ("src/flows/flow.py", 2)
     (checkout / "lib.py").write_text("\n\n    return {}[key]  # here\n")
-    assert source_place(ERROR, checkout) == ("lib.py", 3)
+    assert Checkout(checkout).place_of(ERROR) == ("lib.py", 3)
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def test_the_innermost_frame_that_is_in_the_checkout_is_found(checkout: Path) ->
     ],
 )
 def test_what_does_not_fit_is_not_shown(checkout: Path, error: str) -> None:
-    assert source_place(error, checkout) is None
+    assert Checkout(checkout).place_of(error) is None
 
 
 def test_of_two_that_fit_none_is_chosen(checkout: Path) -> None:
     (checkout / "flow.py").write_text("\nreturn get(1)\n")
     error = "  flow.py:2 in train: return get("
-    assert source_place(error, checkout) is None
+    assert Checkout(checkout).place_of(error) is None
