@@ -171,10 +171,9 @@ def _in_reason(reason: str) -> _Found | None:
     found = _match(own_words, worth_trying(own_words, log=True)) if own_words else None
     if found is not None and not found.rule.generic:
         return found
-    if reason.startswith(_SERVICE_SPEAKS):  # one sentence, wherever it was wrapped
-        said = " ".join(reason.split())
-        return _match(said, worth_trying(said, log=False))
-    return _match(reason, worth_trying(reason, log=True))
+    is_service = reason.startswith(_SERVICE_SPEAKS)
+    said = " ".join(reason.split()) if is_service else reason  # one sentence, wherever wrapped
+    return _match(said, worth_trying(said, log=not is_service))
 
 
 def _match(text: str, among: Sequence[Rule]) -> _Found | None:
